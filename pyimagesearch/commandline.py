@@ -38,18 +38,18 @@ def seed(text: str) -> int:
 def new_file(text: str) -> Path:
     """A file that can be written when the work is done."""
     path = Path(text)
-    if path.exists() and not path.is_file():
-        raise argparse.ArgumentTypeError(f"{text} is not a file: add a file name")
-    if not path.parent.is_dir():
-        raise argparse.ArgumentTypeError(
-            f"the folder {path.parent} does not exist: create it first"
-        )
     try:
-        # Only trying tells: permissions, read-only disks, the length of the name.
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=path.name):
+        if path.exists() and not path.is_file():
+            raise argparse.ArgumentTypeError(f"{text} is not a file: add a file name")
+        if not path.parent.is_dir():
+            raise argparse.ArgumentTypeError(
+                f"the folder {path.parent} does not exist: create it first"
+            )
+        # Only trying tells of permissions and read-only disks.
+        with tempfile.TemporaryFile(dir=path.parent):
             pass
     except OSError as error:
         raise argparse.ArgumentTypeError(
-            f"{text} cannot be written ({error.strerror}): choose another folder"
+            f"{text} cannot be written ({error.strerror}): choose another file"
         ) from error
     return path
