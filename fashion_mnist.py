@@ -5,7 +5,9 @@ import signal
 import sys
 from contextlib import contextmanager
 
-import pyimagesearch.quiet  # noqa: F401, I001 - before Keras starts TensorFlow
+import pyimagesearch.quiet  # noqa: F401 - before Keras starts TensorFlow
+
+# isort: split
 import keras
 import tensorflow as tf
 from sklearn.metrics import classification_report
@@ -13,7 +15,7 @@ from sklearn.utils import resample
 
 from pyimagesearch import commandline
 from pyimagesearch.dataset import LABEL_NAMES, DatasetError, load_data
-from pyimagesearch.history import HistoryError, save
+from pyimagesearch.history import HistoryError, rename, save
 from pyimagesearch.lossgap import LossGap
 from pyimagesearch.minivggnet import MiniVGGNet
 
@@ -170,7 +172,7 @@ class SavedHistory(keras.callbacks.History):
 
     def finish(self, path):
         try:
-            self.partial.replace(path)
+            rename(self.partial, path)
         except OSError as error:
             raise HistoryError(
                 f"{path} cannot be written ({error.strerror}): the whole history is in "

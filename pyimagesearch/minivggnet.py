@@ -39,7 +39,7 @@ class MiniVGGNet:
                 layers.BatchNormalization(axis=channels),
                 layers.MaxPooling2D(pool_size=(2, 2)),
                 layers.Dropout(0.25),
-                #
+                # Half the size, twice the filters.
                 layers.Conv2D(64, (3, 3), padding="same"),
                 layers.Activation("relu"),
                 layers.BatchNormalization(axis=channels),
@@ -48,13 +48,12 @@ class MiniVGGNet:
                 layers.BatchNormalization(axis=channels),
                 layers.MaxPooling2D(pool_size=(2, 2)),
                 layers.Dropout(0.25),
-                #
+                # The classifier on what the convolutions found.
                 layers.Flatten(),
                 layers.Dense(512),
                 layers.Activation("relu"),
                 layers.BatchNormalization(),
                 layers.Dropout(0.5),
-                #
                 layers.Dense(classes),
                 layers.Activation("softmax"),
             ]

@@ -1,0 +1,59 @@
+import keras
+import numpy as np
+import pytest
+
+from pyimagesearch.minivggnet import MiniVGGNet
+
+
+@pytest.fixture(params=["channels_last", "channels_first"])
+def data_format(request):
+    before = keras.config.image_data_format()
+    keras.config.set_image_data_format(request.param)
+    yield request.param
+    keras.config.set_image_data_format(before)
+
+
+def test_it_has_the_tutorials_parameters(data_format):
+    model = MiniVGGNet.build(width=28, height=28, depth=1, classes=10)
+    assert model.count_params() == 1_679_082
+    trainable = sum(np.prod(variable.shape) for variable in model.trainable_variables)
+    assert trainable == 1_677_674
+
+
+def test_it_has_the_tutorials_layers_in_their_order():
+    model = MiniVGGNet.build(width=28, height=28, depth=1, classes=10)
+    block = ["Conv2D", "Activation", "BatchNormalization"] * 2
+    block += ["MaxPooling2D", "Dropout"]
+    head = ["Flatten", "Dense", "Activation", "BatchNormalization", "Dropout"]
+    head += ["Dense", "Activation"]
+    assert [type(layer).__name__ for layer in model.layers] == block * 2 + head
+
+    def settings(kind, name):
+        return [
+            getattr(layer, name) for layer in model.layers if isinstance(layer, kind)
+        ]
+
+    assert settings(keras.layers.Conv2D, "filters") == [32, 32, 64, 64]
+    assert settings(keras.layers.Conv2D, "kernel_size") == [(3, 3)] * 4
+    assert settings(keras.layers.Conv2D, "padding") == ["same"] * 4
+    assert settings(keras.layers.MaxPooling2D, "pool_size") == [(2, 2)] * 2
+    assert settings(keras.layers.Dropout, "rate") == [0.25, 0.25, 0.5]
+    assert settings(keras.layers.Dense, "units") == [512, 10]
+    activations = settings(keras.layers.Activation, "activation")
+    relu, softmax = keras.activations.relu, keras.activations.softmax
+    assert activations == [relu] * 5 + [softmax]
+
+
+def test_it_takes_any_size_and_number_of_classes(data_format):
+    model = MiniVGGNet.build(width=12, height=8, depth=3, classes=4)
+    shape = (2, 8, 12, 3) if data_format == "channels_last" else (2, 3, 8, 12)
+    images = np.random.default_rng(0).random(shape, dtype="float32")
+    probabilities = model.predict(images, verbose=0)
+    assert probabilities.shape == (2, 4)
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1, rtol=1e-5)
+
+
+def test_it_normalizes_each_channel(data_format):
+    model = MiniVGGNet.build(width=12, height=8, depth=3, classes=4)
+    gammas = [w for w in model.trainable_variables if w.name == "gamma"]
+    assert [w.shape for w in gammas] == [(32,), (32,), (64,), (64,), (512,)]
