@@ -167,10 +167,11 @@ def split_gap(history: dict) -> dict[str, np.ndarray]:
     Source: the three reasons are those of
     https://pyimagesearch.com/2019/10/14/why-is-my-validation-loss-lower-than-my-training-loss/
     """
-    if not set(MEASURED) <= set(history):
+    missing = [name for name in REPORTED + MEASURED if name not in history]
+    if missing:
         raise HistoryError(
-            "the gap was not measured in this training: train with "
-            "fashion_mnist.py --explain, or with the callback LossGap"
+            f"the gap was not measured, there is no {missing[0]}: train with "
+            "fashion_mnist.py --explain, or with validation data and the callback LossGap"
         )
     loss, val_loss, training_mode_loss, inference_mode_loss = (
         np.asarray(history[name], dtype=float) for name in REPORTED + MEASURED

@@ -1,5 +1,7 @@
 """Measure why the validation loss differs from the training loss."""
 
+import inspect
+
 import keras
 
 
@@ -65,9 +67,12 @@ class TrainingMode(keras.Model):
     def __init__(self, model):
         super().__init__(dtype=model.dtype_policy)
         self.inner = model
+        # `fit` sets the mode only of a model whose `call` takes it.
+        takes_mode = "training" in inspect.signature(model.call).parameters
+        self.mode = {"training": True} if takes_mode else {}
 
     def call(self, inputs):
-        return self.inner(inputs, training=True)
+        return self.inner(inputs, **self.mode)
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None):
         return self.inner.compute_loss(x, y, y_pred, sample_weight)

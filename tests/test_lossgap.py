@@ -158,6 +158,22 @@ def test_where_nothing_is_learnt_the_timing_part_vanishes(train):
     assert np.abs(parts["data"]).min() > 1e-4
 
 
+def test_the_training_mode_is_that_of_fit(train):
+    # Keras sets no mode where `call` takes none: dropout is off, even in `fit`.
+    class WithoutMode(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.network = keras.Sequential([layers.Flatten(), layers.Dropout(0.9)])
+            self.classify = layers.Dense(10, activation="softmax")
+
+        def call(self, x):
+            return self.classify(self.network(x))
+
+    parts = split_gap(train(WithoutMode(), rate=1e-9))
+    np.testing.assert_allclose(parts["timing"], 0, atol=1e-5)
+    np.testing.assert_allclose(parts["regularization"], 0, atol=1e-5)
+
+
 def test_several_inputs_outputs_and_losses_can_be_measured(data):
     (x_train, y_train), (x_test, y_test) = data
     image = keras.Input((28, 28, 1), name="image")
