@@ -45,8 +45,10 @@ def new_file(text: str) -> Path:
             raise argparse.ArgumentTypeError(
                 f"the folder {path.parent} does not exist: create it first"
             )
-        # Only trying tells of permissions and read-only disks.
-        with tempfile.TemporaryFile(dir=path.parent):
+        # Only trying tells of permissions, read-only disks and names too long.
+        with tempfile.NamedTemporaryFile(
+            dir=path.parent, prefix=path.name, suffix=".partial"
+        ):
             pass
     except OSError as error:
         raise argparse.ArgumentTypeError(
