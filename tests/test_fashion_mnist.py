@@ -278,7 +278,7 @@ def test_a_stopped_training_says_in_a_line_what_is_left(stopped, run, name, stat
     assert process.returncode == status
     assert stderr.count("\n") == 1
     epochs = len(read(partial(path))["loss"])
-    assert f"stopped: {epochs} finished epochs are in {partial(path)}" in stderr
+    assert f"stopped: finished epochs: {epochs}, in {partial(path)}; " in stderr
     command = stderr[stderr.index("plot_shift.py") :].split()
     assert run(*command, cwd=ROOT)[0] == 0
 
