@@ -1,6 +1,7 @@
 import os
 import pickle
 import sys
+from collections import OrderedDict, defaultdict
 
 import numpy as np
 import pytest
@@ -41,6 +42,14 @@ def test_saving_leaves_nothing_but_the_file(path):
     assert list(path.parent.iterdir()) == [path]
 
 
+def test_no_reader_sees_half_a_file(path):
+    history.save(LOSSES, path)
+    with open(path, "rb") as reader:
+        history.save({"loss": [0.1] * 1000, "val_loss": [0.1] * 1000}, path)
+        assert pickle.load(reader) == LOSSES  # the old file whole, under no name
+    assert len(history.load(path)["loss"]) == 1000
+
+
 def test_a_full_disk_leaves_the_earlier_file_whole(path, monkeypatch):
     resource = pytest.importorskip("resource")
     history.save(LOSSES, path)
@@ -77,6 +86,21 @@ def test_numpys_numbers_and_arrays_are_loaded(path, protocol):
     assert list(loaded["training_mode_loss"]) == [0.4, 0.3]
     assert list(loaded["inference_mode_loss"]) == [0.5, 1]
     np.testing.assert_equal(np.asarray(loaded["accuracy"]), [[1, 2], [3, 4]])
+
+
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+def test_plain_containers_and_numbers_are_loaded(path, protocol):
+    others = {
+        "a": (1, None, True),
+        "b": {2},
+        "c": frozenset([3]),
+        "d": 1j,
+        "e": b"\xff",
+    }
+    content = OrderedDict(LOSSES, others=others, more=defaultdict(list))
+    path.write_bytes(pickle.dumps(content, protocol=protocol))
+    loaded = history.load(path)
+    assert loaded["others"] == others and loaded["more"] == {}
 
 
 @pytest.mark.parametrize("numpy", [b"numpy.core.", b"numpy._core."])

@@ -95,12 +95,20 @@ def test_nan_and_infinity_are_gaps_and_points_between_gaps_show():
 
 
 @pytest.mark.parametrize("damage", [NAN, INF, -INF, 1e308])
-def test_the_gap_of_a_training_that_diverged_is_a_gap(damage, path, run):
+def test_the_gap_of_a_training_that_diverged_is_a_gap(damage):
     history = {**MEASURED, "loss": [0.5, damage, 0.4]}
     *_, axes = draw(history, explain=True).axes
     np.testing.assert_equal(axes.lines[0].get_ydata()[1], NAN)
     assert [bars[1].get_height() for bars in axes.containers] == [0, 0, 0]
     axes.figure.canvas.draw()
+
+
+def test_a_training_that_diverged_gives_no_warning(path, run):
+    history = {**MEASURED, "loss": [INF, 1e308, NAN], "val_loss": [INF, -1e308, 0.4]}
+    path.write_bytes(pickle.dumps(history))
+    status, stdout, stderr = run("plot_shift.py", "--input", path, "--explain")
+    assert (status, stderr) == (0, "")
+    assert "nan" in stdout and "inf" in stdout
 
 
 def test_the_bars_and_the_line_are_the_numbers_of_split_gap():
