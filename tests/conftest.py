@@ -25,16 +25,17 @@ sys.path.insert(0, str(ROOT))
 
 @pytest.fixture(scope="session", autouse=True)
 def keras_home():
-    yield fill_cache()
+    fill_cache()
+    yield
     shutil.rmtree(KERAS_HOME)
 
 
 @pytest.fixture(autouse=True)
-def data_folder():
-    """The folder of the four files in the Keras cache, whole again in every test."""
+def data_folder(keras_home):
+    """The folder of the four files in the Keras cache, whole again after the test."""
+    yield KERAS_HOME / "datasets" / "fashion-mnist"
     shutil.rmtree(KERAS_HOME / "datasets", ignore_errors=True)
     fill_cache()
-    return KERAS_HOME / "datasets" / "fashion-mnist"
 
 
 def fill_cache():
