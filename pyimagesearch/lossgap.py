@@ -46,7 +46,7 @@ class LossGap(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs):
         # Training mode changes these, and so would the next epoch's training.
         variables = self.model.non_trainable_variables
-        values = [keras.ops.convert_to_numpy(variable) for variable in variables]
+        values = [variable.numpy() for variable in variables]
         try:
             logs["training_mode_loss"] = self.loss_of(self.training_mode)
         finally:

@@ -50,10 +50,10 @@ def start(keras_home):
     environment = dict(os.environ)
     environment.pop("TF_CPP_MIN_LOG_LEVEL", None)
 
-    def start(script, *arguments, **options):
+    def start(script, *arguments, variables=None, **options):
         process = subprocess.Popen(
             [sys.executable, ROOT / script, *arguments],
-            env=environment,
+            env={**environment, **(variables or {})},
             text=True,
             **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options},
         )

@@ -46,7 +46,11 @@ def seeded_mini_vggnet(train, **fit):
     model = MiniVGGNet.build(width=28, height=28, depth=1, classes=10)
     history = train(model, **fit)
     variables = model.variables + model.optimizer.variables
-    return model, [keras.ops.convert_to_numpy(v).copy() for v in variables], history
+    return (
+        model,
+        [v.numpy() for v in variables],
+        history,
+    )
 
 
 def plain_network(**dense):
