@@ -64,7 +64,10 @@ def load_data():
     except (gzip.BadGzipFile, EOFError, ValueError, zlib.error) as error:
         raise damaged(error) from error
     except (OSError, http.client.HTTPException) as error:
-        raise DatasetError(f"Fashion MNIST cannot be loaded: {error}") from error
+        raise DatasetError(
+            f"Fashion MNIST cannot be loaded ({error}): make room or give access there, "
+            "or set KERAS_HOME to another folder"
+        ) from error
     except Exception as error:
         # Keras reports a failed download as a bare Exception.
         if type(error) is not Exception:

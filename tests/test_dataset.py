@@ -127,6 +127,16 @@ def test_a_data_set_without_images_is_never_trained_on(data_folder):
         dataset.load_data()
 
 
+def test_a_file_that_cannot_be_read_is_named(data_folder):
+    file = data_folder / "train-labels-idx1-ubyte.gz"
+    file.unlink()
+    file.mkdir()
+    with pytest.raises(dataset.DatasetError) as error:
+        dataset.load_data()
+    assert str(file) in str(error.value) and "KERAS_HOME" in str(error.value)
+    assert "\n" not in str(error.value)
+
+
 def assert_damage_is_explained(data_folder, name, damage):
     file = data_folder / name
     content = damage(file.read_bytes())
