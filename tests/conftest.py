@@ -6,6 +6,7 @@ and the first 100 test images of Fashion MNIST, in the original files' own forma
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -15,12 +16,20 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 TINY_CACHE = ROOT / "tests" / "keras"
+# No process of the tests takes half as long, even beside other work.
+DEADLINE = 300
 
 # Keras reads this once, when it is imported, so it is set before any test module is.
 KERAS_HOME = Path(tempfile.mkdtemp(prefix="keras-"))
 os.environ["KERAS_HOME"] = str(KERAS_HOME)
 os.environ["MPLBACKEND"] = "agg"
 sys.path.insert(0, str(ROOT))
+
+# What processes get. In this one the test modules start TensorFlow before the script
+# could set these, and its numbers are compared with those of processes.
+ENVIRONMENT = dict(os.environ)
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -31,6 +40,14 @@ def keras_home():
 
 
 @pytest.fixture(autouse=True)
+def ctrl_c():
+    """Whatever a test did to it, Ctrl-C is for the tests again."""
+    handler = signal.getsignal(signal.SIGINT)
+    yield
+    signal.signal(signal.SIGINT, handler)
+
+
+@pytest.fixture
 def data_folder(keras_home):
     """The folder of the four files in the Keras cache, whole again after the test."""
     yield KERAS_HOME / "datasets" / "fashion-mnist"
@@ -46,14 +63,11 @@ def fill_cache():
 def start(keras_home):
     """Start a script as a person does; what still runs at the end is killed."""
     processes = []
-    # The scripts set it for themselves, and they run in this process too.
-    environment = dict(os.environ)
-    environment.pop("TF_CPP_MIN_LOG_LEVEL", None)
 
     def start(script, *arguments, variables=None, **options):
         process = subprocess.Popen(
             [sys.executable, ROOT / script, *arguments],
-            env={**environment, **(variables or {})},
+            env={**ENVIRONMENT, **(variables or {})},
             text=True,
             **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options},
         )
@@ -63,16 +77,32 @@ def start(keras_home):
     yield start
     for process in processes:
         process.kill()
-        process.wait()
+        process.communicate()
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def run(start):
     """Run a script to its end: its exit status, stdout and stderr."""
 
     def run(script, *arguments, **options):
         process = start(script, *arguments, **options)
-        stdout, stderr = process.communicate()
+        stdout, stderr = process.communicate(timeout=DEADLINE)
         return process.returncode, stdout, stderr
 
     return run
+
+
+def with_limit(resource_name, value):
+    """Return what sets a limit of the system for a process, as for a full disk."""
+    resource = pytest.importorskip("resource", reason="Windows has no such limits")
+
+    def limit():
+        hard = resource.getrlimit(getattr(resource, resource_name))[1]
+        resource.setrlimit(getattr(resource, resource_name), (value, hard))
+
+    return limit
+
+
+def default_ctrl_c():
+    """For processes: a shell that starts the tests in the background ignores Ctrl-C."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
