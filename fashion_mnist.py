@@ -1,21 +1,23 @@
 """Train MiniVGGNet on Fashion MNIST and pickle the training history."""
 
-import shlex
-import signal
+import os
 import sys
-from contextlib import contextmanager
 
-import pyimagesearch.quiet  # noqa: F401 - before Keras starts TensorFlow
+# TensorFlow reads these when it starts. Its oneDNN kernels are faster, and off by
+# default on many processors; level 3 keeps its start-up messages off the terminal.
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import pyimagesearch.keras_backend  # noqa: F401 - a line where Keras does not start
 
 # isort: split
 import keras
-import tensorflow as tf
 from sklearn.metrics import classification_report
 from sklearn.utils import resample
 
-from pyimagesearch import commandline
-from pyimagesearch.dataset import LABEL_NAMES, DatasetError, load_data
-from pyimagesearch.history import HistoryError, load, rename, save
+from pyimagesearch import commandline, endings
+from pyimagesearch.dataset import LABEL_NAMES, hold_out, load_data, shuffled_batches
+from pyimagesearch.kepthistory import KeptHistory
 from pyimagesearch.lossgap import LossGap
 from pyimagesearch.minivggnet import MiniVGGNet
 
@@ -24,50 +26,16 @@ LEARNING_RATE = 1e-2
 BATCH_SIZE = 32
 
 
-def main(argv=None):
-    args = parse_arguments(argv)
-    if args.seed is not None:
-        keras.utils.set_random_seed(args.seed)
-
-    partial = args.history.with_name(args.history.name + ".partial")
-    history = SavedHistory(partial)
-    with explained_ending(history):
-        print("[INFO] loading Fashion MNIST...")
-        (x_train, y_train), (x_test, y_test) = load_data()
-
-        print("[INFO] compiling model...")
-        model = compiled_model(args.learning_rate, args.epochs)
-
-        print("[INFO] training model...")
-        model.fit(
-            shuffled_batches(x_train, y_train, args.batch_size, args.seed),
-            validation_data=(x_test, y_test),
-            validation_batch_size=args.batch_size,
-            epochs=args.epochs,
-            shuffle=False,  # the data set does it
-            # LossGap stands first, so that the history holds what it measures.
-            callbacks=[*loss_gap(args, x_train, y_train, len(x_test)), history],
-            verbose=1 if sys.stdout.isatty() else 2,
-        )
-
-        print("[INFO] evaluating network...")
-        predictions = model.predict(x_test, batch_size=args.batch_size, verbose=0)
-        print(report(y_test, predictions))
-
-        print("[INFO] serializing training history...")
-        history.finish(args.history)
-
-
 def parse_arguments(argv):
     parser = commandline.ArgumentParser(description=__doc__)
     parser.add_argument(
         "-i",
         "--history",
-        type=commandline.new_file,
+        type=commandline.output_file,
         required=True,
         metavar="PATH",
         help="file for the training history; until the training ends, its finished "
-        "epochs are in PATH.partial",
+        "epochs are in PATH.partial, or in PATH.2.partial if that is there already",
     )
     parser.add_argument(
         "--epochs",
@@ -85,7 +53,7 @@ def parse_arguments(argv):
     )
     parser.add_argument(
         "--learning-rate",
-        type=commandline.positive_number,
+        type=commandline.learning_rate,
         default=LEARNING_RATE,
         metavar="RATE",
         help="learning rate of the first update; it decays (default: %(default)s)",
@@ -103,15 +71,47 @@ def parse_arguments(argv):
         help="measure why the two losses differ, for plot_shift.py --explain; it "
         "adds about a tenth to the time of each epoch",
     )
-    return parser.parse_args(argv)
+    parser.add_argument(
+        "--hold-out",
+        type=commandline.positive_integer,
+        metavar="N",
+        help="with --explain: keep N training images out of the training and measure "
+        "the loss on them too; the network then has fewer images to learn from",
+    )
+    args = parser.parse_args(argv)
+    if args.hold_out and not args.explain:
+        parser.error("argument --hold-out: it needs --explain, which measures them")
+    return args
 
 
-def compiled_model(learning_rate, epochs):
+def train(args, history):
+    if args.seed is not None:
+        keras.utils.set_random_seed(args.seed)
+
+    print("[INFO] loading Fashion MNIST...")
+    (x_train, y_train), (x_test, y_test) = load_data()
+
+    callbacks = [history]
+    if args.explain:
+        held_out = None
+        if args.hold_out:
+            x_train, y_train, *held_out = hold_out(
+                x_train, y_train, args.hold_out, args.batch_size, args.seed
+            )
+        # As many training images as there are test images are enough to measure.
+        size = min(len(x_test), len(x_train))
+        x, y = resample(
+            x_train, y_train, replace=False, n_samples=size, random_state=args.seed
+        )
+        # In front, so that the history holds what it measures.
+        callbacks.insert(0, LossGap(x, y, args.batch_size, held_out=held_out))
+
+    print("[INFO] compiling model...")
     # The tutorial's SGD has decay=learning_rate / epochs, which Keras 3 has dropped.
     # It divided the rate by 1 + decay * t at *update* t, not at epoch t: a schedule
     # whose steps are single updates.
     schedule = keras.optimizers.schedules.InverseTimeDecay(
-        learning_rate, decay_steps=1, decay_rate=learning_rate / epochs
+        args.learning_rate, decay_steps=1, decay_rate=args.learning_rate / args.epochs
     )
     model = MiniVGGNet.build(width=28, height=28, depth=1, classes=len(LABEL_NAMES))
     model.compile(
@@ -119,98 +119,39 @@ def compiled_model(learning_rate, epochs):
         optimizer=keras.optimizers.SGD(schedule, momentum=0.9),
         metrics=["accuracy"],
     )
-    return model
 
-
-def shuffled_batches(x, y, batch_size, seed):
-    """Batches in a new order each epoch, with a seed too.
-
-    Given arrays and a seed, Keras 3's `fit` repeats one order in every epoch: see
-    https://github.com/tensorflow/tensorflow/issues/35682.
-    """
-    return (
-        tf.data.Dataset.from_tensor_slices((x, y))
-        .shuffle(len(x), seed=seed)
-        .batch(batch_size)
-        .prefetch(tf.data.AUTOTUNE)
+    print("[INFO] training model...")
+    model.fit(
+        shuffled_batches(x_train, y_train, args.batch_size, args.seed),
+        validation_data=(x_test, y_test),
+        validation_batch_size=args.batch_size,
+        epochs=args.epochs,
+        shuffle=False,  # the data set does it
+        callbacks=callbacks,
+        verbose=1 if sys.stdout.isatty() else 2,
     )
 
-
-def loss_gap(args, x_train, y_train, size):
-    """With --explain, the callback that measures the gap on a sample of `size`."""
-    if not args.explain:
-        return []
-    size = min(size, len(x_train))
-    sample = resample(
-        x_train, y_train, replace=False, n_samples=size, random_state=args.seed
-    )
-    return [LossGap(*sample, batch_size=args.batch_size)]
-
-
-def report(y_test, predictions):
-    return classification_report(
-        y_test.argmax(axis=1),
-        predictions.argmax(axis=1),
-        labels=range(len(LABEL_NAMES)),
-        target_names=LABEL_NAMES,
-        zero_division=0,  # a tiny data set may lack a class
+    print("[INFO] evaluating network...")
+    predictions = model.predict(x_test, batch_size=args.batch_size, verbose=0)
+    print(
+        classification_report(
+            y_test.argmax(axis=1),
+            predictions.argmax(axis=1),
+            target_names=LABEL_NAMES,
+            zero_division=0,  # a class that is never predicted has no precision
+        )
     )
 
-
-class SavedHistory(keras.callbacks.History):
-    """Keras' history of the training, on disk after each epoch in `partial`."""
-
-    def __init__(self, partial):
-        super().__init__()
-        self.partial = partial
-
-    def on_epoch_end(self, epoch, logs=None):
-        super().on_epoch_end(epoch, logs)
-        save(self.history, self.partial)
-
-    def epochs_on_disk(self):
-        # Not a counter: a signal may come between the file and the counter.
-        if not self.history:
-            return 0  # what is in the file comes from an earlier run
-        try:
-            return len(load(self.partial)["loss"])
-        except HistoryError:
-            return 0  # stopped while the first epoch was saved
-
-    def finish(self, path):
-        try:
-            rename(self.partial, path)
-        except OSError as error:
-            raise HistoryError(
-                f"{path} cannot be written ({error.strerror}): the whole history is in "
-                f"{self.partial}, move it by hand"
-            ) from error
+    print("[INFO] serializing training history...")
+    history.finish()
 
 
-@contextmanager
-def explained_ending(history):
-    """Turn whatever ends the run early into one line that says what is left."""
-
-    def stop(number, frame):
-        raise KeyboardInterrupt(number)
-
-    signal.signal(signal.SIGTERM, stop)
-    try:
-        yield
-    except (DatasetError, HistoryError) as error:
-        sys.exit(f"fashion_mnist.py: error: {error}")
-    except KeyboardInterrupt as interrupt:
-        number = interrupt.args[0] if interrupt.args else signal.SIGINT
-        if epochs := history.epochs_on_disk():
-            path = shlex.quote(str(history.partial))
-            left = (
-                f"finished epochs: {epochs}, in {history.partial}; "
-                f"plot them with: python plot_shift.py --input {path}"
-            )
-        else:
-            left = "no epoch was finished, nothing is saved"
-        print(f"fashion_mnist.py: stopped: {left}", file=sys.stderr)
-        sys.exit(128 + number)
+def main(argv=None):
+    with endings.in_one_line() as ending:
+        args = parse_arguments(argv)
+        history = KeptHistory(args.history)
+        ending.when_stopped = history.left
+        train(args, history)
 
 
 if __name__ == "__main__":
