@@ -1,51 +1,31 @@
 """Plot the losses of a training, as they are and with the training loss shifted."""
 
 import io
-import sys
 from argparse import ArgumentTypeError
 from pathlib import Path
 
-import matplotlib
+from pyimagesearch import matplotlib_backend  # first: a line where it does not start
+
+# isort: split
 import matplotlib.pyplot as plt
 import numpy as np
-from matplotlib.backend_bases import FigureCanvasBase, FigureManagerBase
+from matplotlib.collections import PolyCollection
 
-from pyimagesearch import commandline
-from pyimagesearch.history import (
-    REPORTED,
-    HistoryError,
-    load,
-    split_gap,
-    write_atomically,
-)
+from pyimagesearch import commandline, endings, explanation, wholefile
+from pyimagesearch.history import HistoryError, load, split_gap
 
 # What a beginner reads in the legend for each part of the gap.
 REASONS = {
     "timing": "time of measurement: the training loss is older",
     "regularization": "regularization: it is on for the training loss only",
+    "memorization": "memorization: the network knows the training images (−)",
     "data": "data: the validation images are easier (+) or harder (−)",
 }
-
-
-def main(argv=None):
-    args = parse_arguments(argv)
-    np.seterr(over="ignore", invalid="ignore")  # a training that diverged is no error
-    try:
-        history = load(args.input)
-        parts = split_gap(history) if args.explain else None
-    except HistoryError as error:
-        sys.exit(f"plot_shift.py: error: {error}")
-
-    window = not args.output and has_screen()
-    if not window:
-        matplotlib.use("agg")
-    figure = draw(history, parts)
-    if parts:
-        print(table(history, parts))
-    if window:
-        plt.show()
-    else:
-        write(figure, args.output or args.input.with_suffix(".png"))
+# Without held-out images the last two are one.
+KNOWN_OR_EASIER = (
+    "data: the training images are known (−), the validation\n"
+    "images easier (+) or harder (−)"
+)
 
 
 def parse_arguments(argv):
@@ -77,121 +57,112 @@ def parse_arguments(argv):
 
 
 def figure_file(text):
-    path = commandline.new_file(text)
-    endings = sorted(FigureCanvasBase.get_supported_filetypes())
-    if path.suffix[1:].lower() not in endings:
+    path = commandline.output_file(text)
+    formats = matplotlib_backend.file_formats()
+    if path.suffix[1:].lower() not in formats:
         raise ArgumentTypeError(
             f"{text} does not end in a format that matplotlib can write: choose one of "
-            + ", ".join(f".{ending}" for ending in endings)
+            + ", ".join(f".{name}" for name in formats)
         )
     return path
 
 
-def draw(history, parts=None):
-    plt.style.use("ggplot")
-    if parts:
-        ratios = [1, 1, 1.8]
-        figure, axes = plt.subplots(3, figsize=(6.4, 9), height_ratios=ratios)
-    else:
-        figure, axes = plt.subplots(2)
-    draw_losses(axes[0], history, title="Unshifted Loss Plot", shift=0)
-    # The training loss is averaged over an epoch: on average it is half an epoch old.
-    draw_losses(axes[1], history, title="Shifted Loss Plot", shift=-0.5)
-    if parts:
-        draw_gap(axes[2], parts)
-    figure.tight_layout()
-    return figure
-
-
-def draw_losses(axes, history, title, shift):
+def plot(args):
+    history = load(args.input)
+    parts = parts_of(history, args.input) if args.explain else None
     epochs = np.arange(len(history["loss"]))
-    draw_line(axes, epochs + shift, history["loss"], label="train_loss")
-    draw_line(axes, epochs, history["val_loss"], label="val_loss")
-    axes.set_title(title)
-    axes.set_xlabel("Epoch #")
-    axes.set_ylabel("Loss")
+    marker = "o" if len(epochs) == 1 else None  # a line needs two points
+
+    plt.style.use("ggplot")
+    if len(epochs) > 10_000:
+        plt.rc("legend", loc="upper right")  # to look for the best place takes long
+    if args.output:
+        plt.switch_backend("agg")
+    if parts:
+        rows = [["unshifted", "gap"], ["shifted", "gap"]]
+        figure, axes = plt.subplot_mosaic(rows, figsize=(13, 6.4))
+        unshifted, shifted = axes["unshifted"], axes["shifted"]
+        draw_gap(axes["gap"], epochs, parts, marker)
+    else:
+        figure, (unshifted, shifted) = plt.subplots(2)
+
+    unshifted.plot(epochs, history["loss"], label="train_loss", marker=marker)
+    unshifted.plot(epochs, history["val_loss"], label="val_loss", marker=marker)
+    unshifted.set(title="Unshifted Loss Plot", xlabel="Epoch #", ylabel="Loss")
+    unshifted.legend()
+
+    # The training loss is averaged over an epoch: on average it is half an epoch old.
+    shifted.plot(epochs - 0.5, history["loss"], label="train_loss", marker=marker)
+    shifted.plot(epochs, history["val_loss"], label="val_loss", marker=marker)
+    shifted.set(title="Shifted Loss Plot", xlabel="Epoch #", ylabel="Loss")
+    shifted.legend()
+
+    figure.tight_layout()
+    no_window = matplotlib_backend.why_no_window(figure)
+    if no_window:
+        write(figure, args.output or args.input.with_suffix(".png"), args.input)
+    if no_window and not args.output:
+        print(f"[INFO] no window: {endings.one_line(no_window)}")
+    if parts:
+        print(explanation.table(history, parts))
+        print(explanation.in_words(parts))
+    if not no_window:
+        plt.show()
+
+
+def parts_of(history, path):
+    try:
+        return split_gap(history)
+    except HistoryError as error:
+        raise HistoryError(f"{path}: {error}") from error
+
+
+@np.errstate(invalid="ignore")  # a training that diverged has infinite losses
+def draw_gap(axes, epochs, parts, marker):
+    """Stack the parts of each epoch's gap, positive ones upwards, others downwards."""
+    gap = sum(parts.values())
+    finite = np.isfinite(gap)
+    top = bottom = np.zeros(len(epochs))
+    # The first two colors of the style are those of the two losses.
+    for color, (name, part) in zip(["C2", "C4", "C5", "C3"], parts.items()):
+        start = np.where(part > 0, top, bottom)
+        end = start + part
+        # One collection: Axes.bar needs minutes for very many epochs.
+        left, right = epochs - 0.4, epochs + 0.4
+        corners = [[left, start], [left, end], [right, end], [right, start]]
+        bars = np.moveaxis(corners, -1, 0)[finite]
+        label = KNOWN_OR_EASIER if name == "data" and len(parts) == 3 else REASONS[name]
+        axes.add_collection(PolyCollection(bars, linewidth=0, color=color, label=label))
+        top, bottom = top + np.maximum(part, 0), bottom + np.minimum(part, 0)
+    axes.plot(
+        epochs, gap, color="black", marker=marker, label="gap: train_loss − val_loss"
+    )
+    axes.set(title="Where the Gap Comes From", xlabel="Epoch #", ylabel="Loss")
     axes.legend()
 
 
-def draw_line(axes, x, y, **style):
-    shown = drawable(y)
-    # A point between two gaps, or alone, would not show without a marker.
-    beside = np.pad(shown, 1)
-    alone = shown & ~beside[:-2] & ~beside[2:]
-    if alone.any():
-        style.update(marker="o", markevery=np.flatnonzero(alone).tolist())
-    axes.plot(x, np.where(shown, y, np.nan), **style)
-
-
-def drawable(y):
-    # Keras computes in float32: what is beyond is infinite, or NaN, and drawn as a gap.
-    return np.abs(y) <= np.finfo(np.float32).max
-
-
-def draw_gap(axes, parts):
-    """Stack the parts of each epoch's gap, positive ones upwards, others downwards."""
-    epochs = np.arange(len(parts["timing"]))
-    shown = np.all([drawable(part) for part in parts.values()], axis=0)
-    top = np.zeros(len(epochs))
-    bottom = np.zeros(len(epochs))
-    # The first two colors of the style are those of the two losses above.
-    for color, (name, part) in zip(["C2", "C4", "C5"], parts.items()):
-        part = np.where(shown, part, 0)
-        axes.bar(
-            epochs,
-            part,
-            bottom=np.where(part > 0, top, bottom),
-            color=color,
-            label=REASONS[name],
+def write(figure, path, history_file):
+    if path.exists() and path.samefile(history_file):
+        raise HistoryError(
+            f"{path} is the history itself: name another file with --output"
         )
-        top += np.maximum(part, 0)
-        bottom += np.minimum(part, 0)
-    gap = np.where(shown, sum(parts.values()), np.nan)
-    draw_line(axes, epochs, gap, color="black", label="gap: train_loss − val_loss")
-    axes.set_title("Where the Gap Comes From")
-    axes.set_xlabel("Epoch #")
-    axes.set_ylabel("Loss")
-    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2))
-
-
-def table(history, parts):
-    """The parts as text; epochs count from 1, as in Keras' own output."""
-    losses = {name: history[name] for name in REPORTED}
-    columns = {**losses, "gap": sum(parts.values()), **parts}
-    widths = [max(len(name), 8) for name in columns]
-    rows = np.column_stack(list(columns.values()))
-    lines = [["epoch", *(f"{name:>{width}}" for name, width in zip(columns, widths))]]
-    for epoch, row in [*enumerate(rows, start=1), ("mean", rows.mean(axis=0))]:
-        cells = (f"{value:{width}.4f}" for value, width in zip(row, widths))
-        lines.append([f"{epoch:>5}", *cells])
-    return "\n".join("  ".join(line) for line in lines)
-
-
-def has_screen():
-    """Whether matplotlib can open a window: whether its backend is interactive."""
-    try:
-        figure = plt.figure()
-    except ImportError:  # the user has chosen a backend that does not work here
-        return False
-    manager = figure.canvas.manager
-    plt.close(figure)
-    return type(manager) is not FigureManagerBase
-
-
-def write(figure, path):
     image = io.BytesIO()
+    figure.savefig(image, format=path.suffix[1:].lower())
     try:
-        figure.savefig(image, format=path.suffix[1:].lower())
-    except RuntimeError as error:  # .pgf needs LaTeX
-        sys.exit(f"plot_shift.py: error: {path} cannot be written: {error}")
-    try:
-        write_atomically(path, image.getvalue())
+        wholefile.write(path, image.getvalue())
     except OSError as error:
-        sys.exit(
-            f"plot_shift.py: error: {path} cannot be written ({error.strerror}): name "
-            "another file with --output"
-        )
-    print(f"[INFO] the figure is in {path}")
+        raise HistoryError(
+            f"{path} cannot be written ({error.strerror}): name another file with "
+            "--output"
+        ) from error
+    print(endings.one_line(f"[INFO] the figure is in {path}"))
+
+
+def main(argv=None):
+    with endings.in_one_line():
+        args = parse_arguments(argv)
+        with matplotlib_backend.explained():
+            plot(args)
 
 
 if __name__ == "__main__":
