@@ -3,8 +3,8 @@
 import inspect
 import math
 from contextlib import contextmanager
-from functools import partial
 from gc import get_objects
+from operator import itemgetter
 
 import keras
 import numpy as np
@@ -94,13 +94,14 @@ class LossGap(keras.callbacks.Callback):
         self, x, y=None, batch_size=32, sample_weight=None, steps=None, held_out=None
     ):
         super().__init__()
-        self.data = checked((x, y, sample_weight), steps)
-        self.batch_size = batch_size
-        self.steps = steps
+        data = x, y, sample_weight
+        self.data = data_set(data, batch_size, steps)
+        self.mixed_data = data_set(data, batch_size, steps, mixed=True)
         self.held_out = None
         if held_out is not None:
-            held_out = keras.utils.unpack_x_y_sample_weight(held_out)
-            self.held_out = checked(held_out, steps, "held_out: ")
+            data = keras.utils.unpack_x_y_sample_weight(held_out)
+            self.held_out = data_set(data, batch_size, steps, name="held_out: ")
+        self.steps = steps
 
     def on_train_begin(self, logs=None):
         self.training_mode = TrainingMode(self.model)
@@ -120,13 +121,16 @@ class LossGap(keras.callbacks.Callback):
     def measure(self, logs, steps):
         variables = variables_of(self.model)
 
-        def loss_of(model, data, mixed=False):
+        def loss_of(model, data):
             with unchanged(variables):
-                return evaluate(model, data, self.batch_size, steps, mixed)
+                results = model.evaluate(data, steps=steps, verbose=0, return_dict=True)
+            if "loss" not in results:
+                raise ValueError("the model's own test_step returns no 'loss'")
+            return results["loss"]
 
-        logs["training_mode_loss"] = loss_of(self.training_mode, self.data, mixed=True)
+        logs["training_mode_loss"] = loss_of(self.training_mode, self.mixed_data)
         logs["inference_mode_loss"] = loss_of(self.model, self.data)
-        if self.held_out:
+        if self.held_out is not None:
             logs["held_out_loss"] = loss_of(self.model, self.held_out)
 
 
@@ -187,55 +191,60 @@ def unchanged(variables):
             variable.assign(value)
 
 
-def evaluate(model, data, batch_size, steps, mixed):
-    x = data[0]
-    if are_arrays(data):
-        x = batches(data, batch_size, mixed)
-        # Keras would warn of a generator that ends earlier than it is told.
-        everything = math.ceil(length(data) / batch_size)
-        steps = min(steps or everything, everything)
-    results = model.evaluate(x, steps=steps, verbose=0, return_dict=True)
-    if "loss" not in results:
-        raise ValueError("the model's own test_step returns no 'loss'")
-    return results["loss"]
+def data_set(data, batch_size, steps, mixed=False, name=""):
+    """Return what `model.evaluate` can read again and again.
 
-
-def are_arrays(data):
-    return all(hasattr(part, "shape") for part in tf.nest.flatten(data[0]))
-
-
-def length(data):
-    return len(tf.nest.flatten(data)[0])
-
-
-def checked(data, steps, name=""):
-    """Return `(x, y, sample_weight)` if all of it can be measured.
+    Args:
+        data: `(x, y, sample_weight)`: arrays, or a data set and twice `None`.
+        batch_size: examples in a batch of arrays.
+        steps: batches that are wanted, or `None` for all.
+        mixed: whether to read arrays in a mixed order, the same each time.
+        name: what to call the data in an error.
 
     Raises:
         ValueError: if it is empty, endless, or of unequal lengths.
     """
-    if are_arrays(data):
-        data = tf.nest.map_structure(as_array, data)
-        lengths = {len(part) for part in tf.nest.flatten(data) if part is not None}
-        if len(lengths) > 1:
-            counts = " and ".join(map(str, sorted(lengths)))
+    x, y, sample_weight = data
+    if not all(hasattr(part, "shape") for part in tf.nest.flatten(x)):
+        if steps is None and is_endless(x):
             raise ValueError(
-                f"LossGap: {name}x, y and sample_weight have {counts} "
-                "entries: give as many of each"
+                f"LossGap: {name}the data set may be endless: say with steps=... how "
+                "many batches to measure"
             )
-        if 0 in lengths:
-            raise ValueError(f"LossGap: {name}x is empty: give training data")
-    elif steps is None and is_endless(data[0]):
+        return x
+
+    arrays = tf.nest.map_structure(
+        as_array, data if sample_weight is not None else data[: 1 if y is None else 2]
+    )
+    lengths = {len(array) for array in tf.nest.flatten(arrays)}
+    if len(lengths) > 1:
+        counts = " and ".join(map(str, sorted(lengths)))
         raise ValueError(
-            f"LossGap: {name}the data set may be endless: say with steps=... how many "
-            "batches to measure"
+            f"LossGap: {name}x, y and sample_weight have {counts} entries: give as many "
+            "of each"
         )
-    return data
+    order = np.arange(*lengths)
+    if len(order) == 0:
+        raise ValueError(f"LossGap: {name}x is empty: give training data")
+    if mixed:
+        np.random.default_rng(0).shuffle(order)
+
+    def batches():
+        for start in range(0, len(order), batch_size):
+            rows = order[start : start + batch_size]
+            yield tf.nest.map_structure(itemgetter(rows), arrays)
+
+    count = math.ceil(len(order) / batch_size)
+    return (
+        tf.data.Dataset.from_generator(
+            batches, output_signature=tf.nest.map_structure(spec_of, arrays)
+        )
+        .apply(tf.data.experimental.assert_cardinality(count))
+        .prefetch(1)
+    )
 
 
 def as_array(part):
-    if part is None:
-        return None
     array = np.asarray(part)
     if array.shape != tuple(part.shape):
         raise ValueError(
@@ -245,28 +254,15 @@ def as_array(part):
     return array
 
 
+def spec_of(array):
+    # Keras casts the arrays that `fit` gets like this.
+    dtype = keras.config.floatx() if array.dtype.kind == "f" else array.dtype
+    return tf.TensorSpec((None, *array.shape[1:]), dtype)
+
+
 def is_endless(data_set):
     if isinstance(data_set, tf.data.Dataset):
         return data_set.cardinality() == tf.data.INFINITE_CARDINALITY
     if isinstance(data_set, keras.utils.PyDataset):
         return data_set.num_batches is None
     return inspect.isgenerator(data_set)
-
-
-def batches(data, batch_size, mixed):
-    """Yield the arrays' batches in their order or, mixed, in one that never changes."""
-    data = data if data[2] is not None else data[: 2 if data[1] is not None else 1]
-    order = np.arange(length(data))
-    if mixed:
-        np.random.default_rng(0).shuffle(order)
-
-    for start in range(0, len(order), batch_size):
-        rows = order[start : start + batch_size]
-        yield tf.nest.map_structure(partial(as_tensor, rows=rows), data)
-
-
-def as_tensor(array, rows):
-    tensor = tf.convert_to_tensor(array[rows])
-    # As Keras does with the arrays that `fit` gets.
-    floating = tensor.dtype.is_floating
-    return tf.cast(tensor, keras.config.floatx()) if floating else tensor

@@ -5,13 +5,19 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import keras
 import pytest
-from conftest import DEADLINE, ENVIRONMENT, ROOT, default_ctrl_c
+from conftest import DEADLINE, ENVIRONMENT, ROOT
 
 import fashion_mnist
 from pyimagesearch.dataset import LABEL_NAMES, load_data
+
+try:
+    import pty
+except ImportError:
+    pty = None
 
 INFO_LINES = [
     "[INFO] loading Fashion MNIST...",
@@ -33,35 +39,30 @@ def read(path):
     return pickle.loads(path.read_bytes())
 
 
-# Trainings as processes: all at once, on however many cores
+# Trainings as processes, beside the other tests
 
 
-@pytest.fixture(scope="module")
-def plain(start, tmp_path_factory):
-    """A seeded training into a log, with no other option."""
-    path = tmp_path_factory.mktemp("plain") / "training.pickle"
+def plain_training(run, folder):
+    """A seeded training into a log, with no other option: its folder and stdout."""
+    path = folder / "training.pickle"
     options = ["--history", path, "--epochs", "2", "--seed", "0"]
-    return start("fashion_mnist.py", *options), path
+    status, stdout, stderr = run("fashion_mnist.py", *options)
+    assert status == 0, stderr
+    return path, stdout
 
 
-@pytest.fixture(scope="module")
-def stopped(start, plain, tmp_path_factory):
+def stopped_trainings(start, folder):
     """Two trainings to one target, one in a terminal; both are stopped after an epoch.
 
     The other one writes where nothing can be written, on systems with such a place.
     """
-    pty = pytest.importorskip("pty", reason="Windows has no such terminals")
-    path = tmp_path_factory.mktemp("with a space") / "training.pickle"
+    path = folder / "training.pickle"
     options = ["--history", path, "--epochs", "1000"]
     full = "/dev/full" if os.path.exists("/dev/full") else os.devnull
     with open(full, "w") as nowhere:
         killed = start("fashion_mnist.py", *options, stdout=nowhere)
     ours, theirs = pty.openpty()
-    interrupted = start(
-        *["fashion_mnist.py", *options, "--explain"],
-        stdout=theirs,
-        preexec_fn=default_ctrl_c,
-    )
+    interrupted = start("fashion_mnist.py", *options, "--explain", stdout=theirs)
     os.close(theirs)
 
     # Read all that it shows, or it would wait for us.
@@ -76,7 +77,7 @@ def stopped(start, plain, tmp_path_factory):
             time.sleep(0.01)
         except OSError:  # it has closed its side
             break
-        epochs = len(list(path.parent.glob("*.partial")))
+        epochs = len(list(folder.glob("*.partial")))
         if not pressed and epochs == 2 and b"Epoch 2/" in shown:
             interrupted.send_signal(signal.SIGINT)
             pressed = True
@@ -87,12 +88,27 @@ def stopped(start, plain, tmp_path_factory):
     return path, interrupted.returncode, shown.decode(), stderr
 
 
+@pytest.fixture(scope="session", autouse=True)
+def trainings(start, run, tmp_path_factory):
+    """The trainings above, begun before the first test."""
+    folders = [tmp_path_factory.mktemp(name) for name in ("plain", "with a space")]
+    with ThreadPoolExecutor() as threads:
+        plain = threads.submit(plain_training, run, folders[0])
+        stopped = pty and threads.submit(stopped_trainings, start, folders[1])
+        yield plain, stopped
+
+
 @pytest.fixture(scope="module")
-def log(stopped, plain):
-    process, path = plain
-    stdout, stderr = process.communicate(timeout=DEADLINE)
-    assert process.returncode == 0, stderr
+def log(trainings):
+    path, stdout = trainings[0].result()
     return stdout, path
+
+
+@pytest.fixture(scope="module")
+def stopped(trainings):
+    if trainings[1] is None:
+        pytest.skip("Windows has no such terminals")
+    return trainings[1].result()
 
 
 def test_a_log_has_the_tutorials_lines_one_an_epoch_and_the_report(log):
@@ -179,7 +195,13 @@ class SpyGap(fashion_mnist.LossGap):
 
     def __init__(self, *args, **options):
         super().__init__(*args, **options)
+        self.arguments = args, options
         SpyGap.last = self
+
+    def images(self):
+        """The sample and the held-out images."""
+        (x, *_), options = self.arguments
+        return images(x), images(options["held_out"][0])
 
 
 @pytest.fixture
@@ -202,32 +224,32 @@ def test_with_a_seed_and_with_explain_the_history_is_the_same_bit_for_bit(
     assert {name: explained[name] for name in history} == history
     assert set(explained) == REPORTED | MEASURED
     # The sample has as many images as the test set, each once.
-    (x, y, _) = SpyGap.last.data
+    (x, y, batch_size), options = SpyGap.last.arguments
     (x_train, _), _ = load_data()
     assert len(images(x)) == len(x) == len(y) == 100
     assert images(x) < images(x_train) and images(x) != images(x_train[:100])
-    assert SpyGap.last.batch_size == 32 and SpyGap.last.held_out is None
+    assert batch_size == 32 and options == {"held_out": None}
 
 
 def test_the_options_reach_the_training(path, spies):
-    options = ["--epochs", "3", "--batch-size", "48", "--learning-rate", "0.02"]
+    options = ["--epochs", "2", "--batch-size", "48", "--learning-rate", "0.02"]
     options += ["--explain", "--hold-out", "100", "--seed", "7"]
     fashion_mnist.main(["--history", str(path), *options])
     model, gaps = Spy.last.model, SpyGap.last
     # 320 images less 100 are five batches of 48.
-    assert int(model.optimizer.iterations) == 3 * 5
-    rate = 0.02 / (1 + 0.02 / 3 * 15)
+    assert int(model.optimizer.iterations) == 2 * 5
+    rate = 0.02 / (1 + 0.02 / 2 * 10)
     assert float(model.optimizer.learning_rate) == pytest.approx(rate, rel=1e-5)
-    assert gaps.batch_size == 48
+    assert gaps.arguments[0][2] == 48
 
     history = read(path)
     assert set(history) == REPORTED | MEASURED | {"held_out_loss"}
-    assert all(len(values) == 3 for values in history.values())
+    assert all(len(values) == 2 for values in history.values())
     (x_train, _), _ = load_data()
-    x, x_held_out = gaps.data[0], gaps.held_out[0]
-    assert len(x) == len(x_held_out) == 100
-    assert images(x_held_out) < images(x_train)
-    assert not images(x_held_out) & images(x)
+    sample, held_out = gaps.images()
+    assert len(sample) == len(held_out) == 100
+    assert held_out < images(x_train) and sample < images(x_train)
+    assert not held_out & sample
 
 
 @pytest.fixture
@@ -238,7 +260,7 @@ def until_fit(monkeypatch):
         pass
 
     def stop(model, *args, **options):
-        raise Compiled(model, options)
+        raise Compiled(model, {**options, "data": args[0]})
 
     monkeypatch.setattr(keras.Model, "fit", stop)
 
@@ -254,7 +276,7 @@ def test_the_seed_draws_the_sample_and_the_held_out_images(path, spies, until_fi
     def drawn(seed):
         options = ["--explain", "--hold-out", "100", "--seed", seed]
         until_fit("--history", str(path), *options)
-        return images(SpyGap.last.data[0]), images(SpyGap.last.held_out[0])
+        return SpyGap.last.images()
 
     sample, held_out = drawn("7")
     assert drawn("7") == (sample, held_out)
@@ -351,11 +373,12 @@ def test_a_folder_that_cannot_be_written_is_found(tmp_path, capsys):
     assert status == 2 and "cannot be written" in stderr
 
 
-def test_numbers_at_their_limits_train(path):
+def test_numbers_at_their_limits_are_taken(path, until_fit):
     most = str(2**31 - 1)
-    options = ["--epochs", "1", "--batch-size", most, "--learning-rate", "3e38"]
-    fashion_mnist.main(["--history", str(path), *options, "--seed", str(2**32 - 1)])
-    assert len(read(path)["loss"]) == 1
+    options = ["--epochs", most, "--batch-size", most, "--learning-rate", "3e38"]
+    _, fit = until_fit("--history", str(path), *options, "--seed", str(2**32 - 1))
+    ((x, _),) = fit["data"]
+    assert len(x) == 320
 
 
 def test_less_than_a_batch_to_train_on_is_one_line(path, capsys):

@@ -41,10 +41,14 @@ def network(*hidden, classes=10, **dense):
     )
 
 
-def fit(model, x, y, *callbacks, rate=1e-2, epochs=1, compiled=True, **options):
-    """Train a model and return its history."""
+def fit(*args, rate=1e-2, epochs=1, compiled=True, eager=True, **options):
+    """Train a model and return its history: `fit(model, x, y, *callbacks)`.
+
+    Eagerly, as so few images take less time than TensorFlow's graphs.
+    """
+    model, x, y, *callbacks = args
     if compiled:
-        model.compile("sgd", "categorical_crossentropy")
+        model.compile("sgd", "categorical_crossentropy", run_eagerly=eager)
         model.optimizer.learning_rate = rate
     options = {"validation_data": (x, y), "verbose": 0, "shuffle": False, **options}
     return model.fit(x, y, epochs=epochs, callbacks=[*callbacks], **options).history
@@ -73,17 +77,6 @@ def gap(history):
 # MiniVGGNet
 
 
-def mini_vggnet(data, *callbacks):
-    """MiniVGGNet after two seeded epochs: the model, all its state, and the history."""
-    keras.utils.set_random_seed(1)
-    (x_train, y_train), validation = data
-    model = MiniVGGNet.build(width=28, height=28, depth=1, classes=10)
-    model.compile(keras.optimizers.SGD(1e-2, momentum=0.9), "categorical_crossentropy")
-    options = {"compiled": False, "validation_data": validation, "epochs": 2}
-    history = fit(model, x_train, y_train, *callbacks, **options)
-    return model, state(model), history
-
-
 def state(model):
     return [
         variable.numpy() for variable in model.variables + model.optimizer.variables
@@ -92,13 +85,17 @@ def state(model):
 
 @pytest.fixture(scope="module")
 def measured(data):
+    """MiniVGGNet after an epoch, and the history."""
     (x_train, y_train), (x_test, y_test) = data
-    held_out = x_test[:64], y_test[:64]
-    return mini_vggnet(data, LossGap(x_train, y_train, held_out=held_out))
+    keras.utils.set_random_seed(1)
+    model = MiniVGGNet.build(width=28, height=28, depth=1, classes=10)
+    gaps = LossGap(x_train, y_train, held_out=(x_test[:64], y_test[:64]))
+    options = {"validation_data": (x_test, y_test), "eager": False}
+    return model, fit(model, x_train, y_train, gaps, **options)
 
 
 def test_the_parts_add_up_to_the_gap(measured):
-    _, _, history = measured
+    _, history = measured
     parts = split_gap(history)
     assert len(parts) == 4
     np.testing.assert_allclose(sum(parts.values()), gap(history), atol=1e-12)
@@ -106,22 +103,12 @@ def test_the_parts_add_up_to_the_gap(measured):
 
 
 def test_inference_mode_and_held_out_loss_are_what_evaluate_returns(measured, data):
-    model, _, history = measured
+    model, history = measured
     (x_train, y_train), (x_test, y_test) = data
     expected = model.evaluate(x_train, y_train, verbose=0)
     assert history["inference_mode_loss"][-1] == expected
     expected = model.evaluate(x_test[:64], y_test[:64], verbose=0)
     assert history["held_out_loss"][-1] == expected
-
-
-def test_measuring_does_not_change_the_training(measured, data):
-    _, variables, history = measured
-    _, expected_variables, expected = mini_vggnet(data)
-    assert {name: history[name] for name in expected} == expected
-    assert set(history) - set(expected) == MEASURED | {"held_out_loss"}
-    # Batch normalization's averages and the seeds of dropout are among these.
-    for variable, expected_variable in zip(variables, expected_variables, strict=True):
-        np.testing.assert_array_equal(variable, expected_variable)
 
 
 # The numbers
@@ -257,7 +244,7 @@ def test_mixed_precision_casts_the_inputs_once(few, first):
                 layers.Dense(10, activation="softmax", dtype="float32"),
             ]
         )
-        history = fit(model, x, y, LossGap(x, y))
+        history = fit(model, x, y, LossGap(x, y), eager=False)
     finally:
         keras.mixed_precision.set_global_policy("float32")
     for name in MEASURED:
@@ -522,7 +509,7 @@ def stateful_model():
 def stateful_training(few, *callbacks):
     keras.utils.set_random_seed(1)
     model = stateful_model()
-    history = fit(model, *few, *callbacks, epochs=2, batch_size=32)
+    history = fit(model, *few, *callbacks, epochs=2, batch_size=32, eager=False)
     layer = next(layer for layer in model.layers if isinstance(layer, EveryState))
     shared = keras.random.normal((3,)).numpy()
     return history, [*state(model), layer.tensorflow_counter.numpy(), shared]
@@ -591,7 +578,8 @@ def test_nothing_is_traced_again_after_the_first_epoch(few):
         on_epoch_end=lambda epoch, logs: counts.append(len(traces))
     )
     model = network(Look())
-    fit(model, x, y, LossGap(x, y, held_out=(x, y)), count, epochs=3)
+    gaps = LossGap(x, y, held_out=(x, y))
+    fit(model, x, y, gaps, count, epochs=3, eager=False)
     assert counts[0] == counts[1] == counts[2]
 
 
@@ -653,8 +641,8 @@ def memorized(data):
     model = network(layers.Dense(256, activation="relu"))
     model.compile(keras.optimizers.Adam(3e-3), "categorical_crossentropy")
     gaps = LossGap(*known, held_out=held_out)
+    fit(model, *known, epochs=29, compiled=False, validation_data=None)
     options = {"compiled": False, "validation_data": (x[260:], y[260:])}
-    fit(model, *known, epochs=29, **options)
     history = fit(model, *known, gaps, **options)
     return model, gaps, history, (x[260:], y[260:])
 

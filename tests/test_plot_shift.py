@@ -9,7 +9,7 @@ import time
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
-from conftest import DEADLINE, ENVIRONMENT, ROOT, default_ctrl_c, with_limit
+from conftest import DEADLINE, ENVIRONMENT, ROOT, with_limit
 
 import plot_shift
 from pyimagesearch import matplotlib_backend
@@ -55,7 +55,6 @@ def draw(path, monkeypatch, capsys):
         # A window is opened once, and nothing is written.
         (figure,) = kept
         assert list(path.parent.iterdir()) == [path]
-        figure.canvas.draw()
         out, err = capsys.readouterr()
         assert err == ""
         return figure, out
@@ -212,12 +211,14 @@ def test_an_epoch_of_a_training_that_diverged_has_no_bars(damage, draw):
     for collection in axes.collections:
         np.testing.assert_allclose(bars(collection)[:, 0], [-0.4, 1.6])
     assert not np.isfinite(axes.lines[0].get_ydata()[1])
+    figure.canvas.draw()
     assert "nan" in out or "inf" in out
 
 
 def test_a_training_that_diverged_at_once_is_drawn_too(draw):
     figure, out = draw({name: [NAN] for name in FOUR}, "--explain")
     assert len(figure.axes) == 3 and "the training diverged" in out
+    figure.canvas.draw()
 
 
 @pytest.mark.parametrize("history", [THREE, FOUR], ids=["three", "four"])
@@ -229,16 +230,16 @@ def test_explain_prints_the_table_and_then_the_words(history, draw, path):
     assert out.split()[:4] == ["epoch", "loss", "val_loss", "gap"]
 
 
-def test_a_hundred_thousand_epochs_are_drawn_in_seconds(run, path):
+def test_very_many_epochs_are_drawn_in_seconds(run, path):
     chance = random.Random(1)
     names = [*FOUR, "accuracy", "val_accuracy"]
-    history = {name: [chance.random() for _ in range(100_000)] for name in names}
+    history = {name: [chance.random() for _ in range(30_000)] for name in names}
     path.write_bytes(pickle.dumps(history))
-    limit = with_limit("RLIMIT_CPU", 60)  # one bar call takes minutes
+    limit = with_limit("RLIMIT_CPU", 20)  # Axes.bar takes a minute
     options = ["-i", path, "-o", path.with_suffix(".png"), "--explain"]
     status, out, err = run("plot_shift.py", *options, preexec_fn=limit)
     assert (status, err) == (0, "")
-    assert out.count("\n") > 100_000
+    assert out.count("\n") > 30_000
 
 
 # Files and windows
@@ -330,10 +331,9 @@ def test_ctrl_c_at_the_window_is_a_line(path):
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            preexec_fn=default_ctrl_c,
         )
         process.stdout.readline()  # the table is there, the window follows
-        time.sleep(3)
+        time.sleep(1.5)
         process.send_signal(signal.SIGINT)
         _, stderr = process.communicate(timeout=DEADLINE)
     finally:
