@@ -111,7 +111,7 @@ class LossGap(keras.callbacks.Callback):
         # One batch of each shows what does not fit, before an epoch is spent on it.
         try:
             self.measure({}, steps=1)
-        except (TypeError, ValueError, tf.errors.OpError) as error:
+        except (AttributeError, TypeError, ValueError, tf.errors.OpError) as error:
             reason = (str(error).strip() or type(error).__name__).splitlines()[0]
             raise ValueError(f"LossGap cannot measure this: {reason}") from error
 
@@ -177,7 +177,7 @@ def variables_of(model):
     return [
         part
         for part in parts
-        if isinstance(part, (keras.Variable, tf.Variable)) and id(part) not in others
+        if hasattr(part, "assign") and hasattr(part, "numpy") and id(part) not in others
     ]
 
 
@@ -210,6 +210,11 @@ def data_set(data, batch_size, steps, mixed=False, name=""):
             raise ValueError(
                 f"LossGap: {name}the data set may be endless: say with steps=... how "
                 "many batches to measure"
+            )
+        # Keras may report the loss of no batches as 0.
+        if isinstance(x, tf.data.Dataset) and not any(True for _ in x.take(1)):
+            raise ValueError(
+                f"LossGap: {name}the data set is empty: give training data"
             )
         return x
 
@@ -264,5 +269,6 @@ def is_endless(data_set):
     if isinstance(data_set, tf.data.Dataset):
         return data_set.cardinality() == tf.data.INFINITE_CARDINALITY
     if isinstance(data_set, keras.utils.PyDataset):
-        return data_set.num_batches is None
+        # Keras 3.0 has no endless ones, and no such attribute.
+        return getattr(data_set, "num_batches", 0) is None
     return inspect.isgenerator(data_set)

@@ -237,7 +237,7 @@ def test_the_options_reach_the_training(path, spies):
     fashion_mnist.main(["--history", str(path), *options])
     model, gaps = Spy.last.model, SpyGap.last
     # 320 images less 100 are five batches of 48.
-    assert int(model.optimizer.iterations) == 2 * 5
+    assert int(model.optimizer.iterations.numpy()) == 2 * 5
     rate = 0.02 / (1 + 0.02 / 2 * 10)
     assert float(model.optimizer.learning_rate) == pytest.approx(rate, rel=1e-5)
     assert gaps.arguments[0][2] == 48

@@ -400,8 +400,8 @@ def test_no_images_are_refused(few):
     refused(few, "x is empty", x[:0], y[:0])
     refused(few, "held_out: x is empty", x, y, held_out=(x[:0], y[:0]))
     nothing = tf.data.Dataset.from_tensor_slices(few).batch(32).take(0)
-    refused(few, "LossGap", nothing)
-    refused(few, "LossGap", x, y, held_out=nothing)
+    refused(few, "the data set is empty", nothing)
+    refused(few, "held_out: the data set is empty", x, y, held_out=nothing)
 
 
 def test_labels_of_the_wrong_kind_are_refused(few):
@@ -460,6 +460,7 @@ def test_a_model_without_a_loss_is_refused(few):
     assert started.epochs == 0 and "\n" not in str(error.value)
 
 
+@pytest.mark.skipif(KERAS_3_0, reason="Keras 3.0 reports 0 for a test_step of your own")
 def test_a_test_step_without_a_loss_is_refused(few):
     class OwnTestStep(keras.Sequential):
         def test_step(self, data):
@@ -498,7 +499,8 @@ def stateful_model():
             EveryState(),
             layers.LSTM(4, stateful=True, dropout=0.5),
             layers.BatchNormalization(),
-            layers.SpectralNormalization(layers.Dense(8)),
+            # Keras 3.0 cannot train it.
+            *([] if KERAS_3_0 else [layers.SpectralNormalization(layers.Dense(8))]),
             layers.GaussianNoise(0.1),
             layers.Dropout(0.5),
             layers.Dense(10, activation="softmax"),
@@ -507,6 +509,7 @@ def stateful_model():
 
 
 def stateful_training(few, *callbacks):
+    keras.backend.clear_session()  # the seed that all share, in Keras 3.0 too
     keras.utils.set_random_seed(1)
     model = stateful_model()
     history = fit(model, *few, *callbacks, epochs=2, batch_size=32, eager=False)
