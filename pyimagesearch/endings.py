@@ -7,7 +7,7 @@ and shows its traceback.
 import os
 import signal
 import sys
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from pathlib import Path
 
 # More than any message of ours; only a name out of a damaged file makes it so long.
@@ -92,16 +92,8 @@ class Output:
                 text.encode(encoding, "backslashreplace").decode(encoding)
             )
         except OSError:
-            self.drop()
-        return len(text)
+            return len(text)
 
     def flush(self):
-        try:
+        with suppress(OSError):
             self.stream.flush()
-        except OSError:
-            self.drop()
-
-    def drop(self):
-        # The rest goes nowhere, and so does what Python flushes at its own end.
-        with open(os.devnull, "wb") as nowhere:
-            os.dup2(nowhere.fileno(), self.stream.fileno())

@@ -228,8 +228,6 @@ class Reader:
         data = self.data(data)
         array = np.frombuffer(data, np.dtype(dtype.code).newbyteorder(dtype.order))
         checked(array, math.prod(shape) == array.size)
-        if array.size > MOST_OPCODES:
-            raise DamagedPickleError(f"longer than {MOST_OPCODES} values")
         return array.reshape(shape, order=order).tolist() if array.size else []
 
     def data(self, data):

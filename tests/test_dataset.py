@@ -169,6 +169,11 @@ def two_images_in_one(content):
 
 
 @edited
+def images_of_14_by_56(content):
+    return content[:8] + bytes([0, 0, 0, 14, 0, 0, 0, 56]) + content[16:]
+
+
+@edited
 def eleventh_label(content):
     return content[:-1] + b"\x0a"
 
@@ -185,7 +190,11 @@ ANY += [only_a_kind, another_kind, none_at_all, one_item_less]
 @pytest.mark.parametrize(
     "name, damage",
     [(name, damage) for name in FILES for damage in ANY]
-    + [(name, two_images_in_one) for name in IMAGES]
+    + [
+        (name, damage)
+        for name in IMAGES
+        for damage in [two_images_in_one, images_of_14_by_56]
+    ]
     + [(name, damage) for name in LABELS for damage in [eleventh_label, nine_labels]],
     ids=lambda value: getattr(value, "__name__", value),
 )

@@ -1,4 +1,5 @@
 import os
+import signal
 import subprocess
 import sys
 
@@ -27,6 +28,15 @@ def test_a_bug_of_ours_still_shows_its_traceback():
 def test_ctrl_c_says_what_is_left(capsys):
     with pytest.raises(SystemExit) as end, endings.in_one_line() as ending:
         ending.when_stopped = lambda: "half of it"
+        raise KeyboardInterrupt
+    assert end.value.code == 130
+    assert capsys.readouterr().err.endswith(": stopped: half of it\n")
+
+
+def test_a_second_ctrl_c_does_not_cut_the_line_short(capsys):
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    with pytest.raises(SystemExit) as end, endings.in_one_line() as ending:
+        ending.when_stopped = lambda: signal.raise_signal(signal.SIGINT) or "half of it"
         raise KeyboardInterrupt
     assert end.value.code == 130
     assert capsys.readouterr().err.endswith(": stopped: half of it\n")

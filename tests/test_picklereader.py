@@ -301,13 +301,14 @@ HOSTILE = {
     + b"q\x00U\x06latin1q\x01c_codecs\nencode\nq\x02"
     + b"h\x02h\x00h\x01\x86R" * 40_000
     + b".",
-    "a state of many values, again and again": b"("
+    "a state of many values, again and again": b"(K\x03U\x01<NNN"
+    + b"J\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00"
     + b"N" * 300_000
     + b"tq\x00"
     + F8
     + b"h\x00b" * 100_000
     + b".",
-    "more numbers than epochs": pickle.dumps(np.zeros(3_000_000, np.uint8)),
+    "more numbers than epochs": pickle.dumps(np.zeros(9_000_000, np.uint8)),
     "a name of megabytes": b"c" + b"x" * 5_000_000 + b"\ny\n.",
     "a dtype of megabytes": b"cnumpy\ndtype\nX\x40\x4b\x4c\x00"
     + b"x" * 5_000_000
