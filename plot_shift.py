@@ -1,7 +1,5 @@
 """Plot the losses of a training, as they are and with the training loss shifted."""
 
-import io
-from argparse import ArgumentTypeError
 from pathlib import Path
 
 from pyimagesearch import matplotlib_backend  # first: a line where it does not start
@@ -11,7 +9,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.collections import PolyCollection
 
-from pyimagesearch import commandline, endings, explanation, wholefile
+from pyimagesearch import commandline, endings, explanation
 from pyimagesearch.history import HistoryError, load, split_gap
 
 # What a beginner reads in the legend for each part of the gap.
@@ -41,7 +39,7 @@ def parse_arguments(argv):
     parser.add_argument(
         "-o",
         "--output",
-        type=figure_file,
+        type=matplotlib_backend.figure_file,
         metavar="PATH",
         help="write the figure to this file, whose ending says the format (.png, .pdf, "
         ".svg, ...), and open no window (default: a window, or without a screen a PNG "
@@ -54,17 +52,6 @@ def parse_arguments(argv):
         "comes from fashion_mnist.py --explain",
     )
     return parser.parse_args(argv)
-
-
-def figure_file(text):
-    path = commandline.output_file(text)
-    formats = matplotlib_backend.file_formats()
-    if path.suffix[1:].lower() not in formats:
-        raise ArgumentTypeError(
-            f"{text} does not end in a format that matplotlib can write: choose one of "
-            + ", ".join(f".{name}" for name in formats)
-        )
-    return path
 
 
 def plot(args):
@@ -100,9 +87,10 @@ def plot(args):
     figure.tight_layout()
     no_window = matplotlib_backend.why_no_window(figure)
     if no_window:
-        write(figure, args.output or args.input.with_suffix(".png"), args.input)
+        output = args.output or args.input.with_suffix(".png")
+        matplotlib_backend.write(figure, output, history_file=args.input)
     if no_window and not args.output:
-        print(f"[INFO] no window: {endings.one_line(no_window)}")
+        print(endings.one_line(f"[INFO] no window: {no_window}"))
     if parts:
         print(explanation.table(history, parts))
         print(explanation.in_words(parts))
@@ -139,23 +127,6 @@ def draw_gap(axes, epochs, parts, marker):
     )
     axes.set(title="Where the Gap Comes From", xlabel="Epoch #", ylabel="Loss")
     axes.legend()
-
-
-def write(figure, path, history_file):
-    if path.exists() and path.samefile(history_file):
-        raise HistoryError(
-            f"{path} is the history itself: name another file with --output"
-        )
-    image = io.BytesIO()
-    figure.savefig(image, format=path.suffix[1:].lower())
-    try:
-        wholefile.write(path, image.getvalue())
-    except OSError as error:
-        raise HistoryError(
-            f"{path} cannot be written ({error.strerror}): name another file with "
-            "--output"
-        ) from error
-    print(endings.one_line(f"[INFO] the figure is in {path}"))
 
 
 def main(argv=None):

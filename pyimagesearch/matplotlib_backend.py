@@ -1,10 +1,16 @@
-"""Import this before matplotlib: where matplotlib does not work, it says so."""
+"""Import this before matplotlib: where matplotlib does not work, it says so.
 
+It also knows whether there is a window, and writes the figure where there is none.
+"""
+
+import io
 import os
 import sys
+from argparse import ArgumentTypeError
 from contextlib import contextmanager
+from pathlib import Path
 
-from pyimagesearch import endings
+from pyimagesearch import commandline, endings, wholefile
 from pyimagesearch.endings import ExplainedError
 
 ADVICE = "unset MPLBACKEND, mend or remove your matplotlibrc, install requirements.txt"
@@ -23,9 +29,16 @@ with endings.in_one_line():
         ) from error
 
 
-def file_formats() -> list[str]:
-    """Return the endings of the files that matplotlib can write, such as `png`."""
-    return sorted(FigureCanvasBase.get_supported_filetypes())
+def figure_file(text: str) -> Path:
+    """A file that matplotlib can write; its ending says the format."""
+    path = commandline.output_file(text)
+    formats = sorted(FigureCanvasBase.get_supported_filetypes())
+    if path.suffix[1:].lower() not in formats:
+        raise ArgumentTypeError(
+            f"{text} does not end in a format that matplotlib can write: choose one of "
+            + ", ".join(f".{name}" for name in formats)
+        )
+    return path
 
 
 def why_no_window(figure) -> str | None:
@@ -37,6 +50,28 @@ def why_no_window(figure) -> str | None:
     if sys.platform == "linux" and not {"DISPLAY", "WAYLAND_DISPLAY"} & {*os.environ}:
         return "there is no screen"
     return "matplotlib found no toolkit for windows: install Tk (python3-tk) or PyQt6"
+
+
+def write(figure, path: Path, history_file: Path) -> None:
+    """Write a figure, whole or not at all, and never over the history.
+
+    Raises:
+        ExplainedError: if it cannot be written; a file already there is unchanged.
+    """
+    if path.exists() and path.samefile(history_file):
+        raise ExplainedError(
+            f"{path} is the history itself: name another file with --output"
+        )
+    image = io.BytesIO()
+    figure.savefig(image, format=path.suffix[1:].lower())
+    try:
+        wholefile.write(path, image.getvalue())
+    except OSError as error:
+        raise ExplainedError(
+            f"{path} cannot be written ({error.strerror}): name another file with "
+            "--output"
+        ) from error
+    print(endings.one_line(f"[INFO] the figure is in {path}"))
 
 
 @contextmanager

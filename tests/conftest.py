@@ -116,6 +116,13 @@ def with_limit(resource_name, value):
     return limit
 
 
+def link(path, target, kind="symlink_to"):
+    try:
+        getattr(path, kind)(target)
+    except OSError:
+        pytest.skip("this user, or this system, cannot make links")
+
+
 def pytest_collection_modifyitems(items):
     """Run the tests that wait for whole trainings last: those run beside the others."""
     items.sort(key=lambda item: bool({"log", "stopped"} & set(item.fixturenames)))

@@ -350,7 +350,11 @@ def ends(capsys, *options):
         (["--history", "x" * 300], "argument -i/--history: xxx"),
         (["--history", "x" * 230], "argument -i/--history: xxx"),
         (["--history", "a\0b"], "argument -i/--history: a\\x00b cannot be written"),
-        (["--history", os.devnull], "is not a file: add a file name"),
+        pytest.param(
+            ["--history", os.devnull],
+            "is not a file: add a file name",
+            marks=pytest.mark.skipif(os.name == "nt", reason="it has no such file"),
+        ),
     ],
 )
 def test_a_bad_option_is_one_line_before_the_data_are_loaded(

@@ -5,7 +5,7 @@ import signal
 import keras
 import numpy as np
 import pytest
-from conftest import with_limit
+from conftest import link, with_limit
 
 from pyimagesearch.dataset import load_data
 from pyimagesearch.history import HistoryError
@@ -90,7 +90,7 @@ def test_two_trainings_to_one_target_go_on_apart_and_lose_nothing(path):
 def test_of_a_link_the_file_is_replaced(path, tmp_path):
     folder = tmp_path / "elsewhere"
     folder.mkdir()
-    path.symlink_to(folder / "target")
+    link(path, folder / "target")
     after(1, path).finish()
     assert path.is_symlink()
     assert len(read(folder / "target")["loss"]) == 1

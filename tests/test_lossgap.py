@@ -618,7 +618,7 @@ def test_split_gap_takes_what_fit_returns(few):
 def test_the_readmes_example_runs_as_it_stands(data, capsys):
     (x_train, y_train), (x_val, y_val) = data
     (example,) = re.findall(
-        "```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL
+        "```python\n(.*?)```", (ROOT / "README.md").read_text("utf-8"), re.DOTALL
     )
     model = network(layers.Dropout(0.5))
     model.compile("sgd", "categorical_crossentropy")

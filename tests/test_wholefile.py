@@ -3,7 +3,7 @@ import pickle
 import stat
 
 import pytest
-from conftest import with_limit
+from conftest import link, with_limit
 
 from pyimagesearch import wholefile
 
@@ -51,8 +51,8 @@ def test_other_files_and_links_are_left_alone(path, monkeypatch):
     precious.write_bytes(b"precious")
     taken = path.with_name("training.pickle.taken.tmp")
     monkeypatch.setattr(wholefile, "temporary", lambda path: taken)
-    for occupy in (taken.symlink_to, taken.hardlink_to):
-        occupy(precious)
+    for kind in ("symlink_to", "hardlink_to"):
+        link(taken, precious, kind)
         with pytest.raises(FileExistsError):
             wholefile.write(path, b"new")
         assert precious.read_bytes() == b"precious" and not path.exists()
@@ -67,7 +67,7 @@ def test_of_a_link_the_file_is_replaced(path, tmp_path):
     folder = tmp_path / "elsewhere"
     folder.mkdir()
     target = folder / "target"
-    path.symlink_to(target)
+    link(path, target)
     for content in (b"one", b"two"):
         wholefile.write(path, content)
         assert path.is_symlink() and target.read_bytes() == content
