@@ -63,6 +63,29 @@ def test_a_long_message_keeps_its_two_ends():
     assert line.startswith("begin x") and line.endswith("x end")
 
 
+def test_in_a_terminal_the_line_after_ctrl_c_is_not_behind_a_progress_bar():
+    pty = pytest.importorskip("pty", reason="Windows has no such terminals")
+    ours, theirs = pty.openpty()
+    code = (
+        "from pyimagesearch import endings\n"
+        "with endings.in_one_line():\n"
+        "    print('5/10 [====', end='', flush=True)\n"
+        "    raise KeyboardInterrupt\n"
+    )
+    subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        stdout=theirs,
+        stderr=subprocess.STDOUT,
+        timeout=DEADLINE,
+        check=False,
+    )
+    os.close(theirs)
+    bar, line = os.read(ours, 1024).decode().splitlines()
+    os.close(ours)
+    assert bar == "5/10 [====" and "stopped: nothing was written" in line
+
+
 # A script that says much and then does its work.
 WORK = """
 import sys

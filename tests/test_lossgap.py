@@ -224,6 +224,18 @@ def test_compute_loss_gets_the_mode_that_it_asks_for(few):
     np.testing.assert_allclose(parts["timing"], 0, atol=1e-5)
 
 
+def test_compute_loss_without_a_mode_gets_what_fit_casts(few):
+    class Plain(keras.Sequential):
+        def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None):
+            return tf.reduce_mean(tf.square(y - y_pred))  # of one dtype, or an error
+
+    x, y = (array.astype("float64") for array in few)
+    model = Plain(network().layers)
+    history = fit(model, x, y, LossGap(x, y), rate=0.0)
+    for name in MEASURED:
+        np.testing.assert_allclose(history[name], history["val_loss"], rtol=1e-5)
+
+
 @pytest.mark.parametrize("first", [layers.Rescaling, layers.Embedding])
 def test_mixed_precision_casts_the_inputs_once(few, first):
     x, y = few
