@@ -74,6 +74,14 @@ def test_an_older_partial_file_is_neither_touched_nor_counted(path):
     }
 
 
+def test_a_folder_with_the_partial_files_name_is_no_obstacle(path):
+    partial(path).mkdir()
+    history = after(1, path)
+    assert len(read(partial(path, ".2"))["loss"]) == 1
+    history.finish()
+    assert len(read(path)["loss"]) == 1 and partial(path).is_dir()
+
+
 def test_two_trainings_to_one_target_go_on_apart_and_lose_nothing(path):
     first, second = begun(path), begun(path)
     for epoch in range(3):
