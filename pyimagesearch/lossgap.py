@@ -173,7 +173,7 @@ def variables_of(model):
         ),
     ]
     # Only `fit` changes these, and they may be larger than the model.
-    others = {id(variable) for variable in model.optimizer.variables}
+    others = {id(variable) for variable in getattr(model.optimizer, "variables", ())}
     return [
         part
         for part in parts
@@ -206,6 +206,11 @@ def data_set(data, batch_size, steps, mixed=False, name=""):
     """
     x, y, sample_weight = data
     if not all(hasattr(part, "shape") for part in tf.nest.flatten(x)):
+        if y is not None or sample_weight is not None:
+            raise ValueError(
+                f"LossGap: {name}x is no array: y and sample_weight belong into the "
+                "data set"
+            )
         if steps is None and is_endless(x):
             raise ValueError(
                 f"LossGap: {name}the data set may be endless: say with steps=... how "
@@ -218,9 +223,11 @@ def data_set(data, batch_size, steps, mixed=False, name=""):
             )
         return x
 
-    arrays = tf.nest.map_structure(
-        as_array, data if sample_weight is not None else data[: 1 if y is None else 2]
-    )
+    # Several inputs may be a list, which a data set would take for one array.
+    x, y = (tuple(part) if isinstance(part, list) else part for part in (x, y))
+    arrays = (x,) if y is None else (x, y)
+    arrays = arrays if sample_weight is None else (x, y, sample_weight)
+    arrays = tf.nest.map_structure(as_array, arrays)
     lengths = {len(array) for array in tf.nest.flatten(arrays)}
     if len(lengths) > 1:
         counts = " and ".join(map(str, sorted(lengths)))

@@ -292,6 +292,21 @@ def test_several_inputs_outputs_and_losses_can_be_measured(data):
     np.testing.assert_allclose(sum(parts.values()), gap(history), atol=1e-12)
 
 
+def test_several_inputs_and_labels_may_be_lists(few):
+    x, y = few
+    inputs = [keras.Input((28, 28, 1)), keras.Input((28, 28, 1))]
+    flat = [layers.Flatten()(part) for part in inputs]
+    outputs = [layers.Dense(10, activation="softmax")(part) for part in flat]
+    model = keras.Model(inputs, outputs)
+    loss = "categorical_crossentropy"
+    model.compile("sgd", [loss, loss], run_eagerly=True)
+    gaps = LossGap([x, 1 - x], [y, y])
+    options = {"compiled": False, "validation_data": ([x, 1 - x], [y, y])}
+    history = fit(model, [x, 1 - x], [y, y], gaps, **options)
+    for name in MEASURED:
+        np.testing.assert_allclose(history[name], history["val_loss"], rtol=1e-6)
+
+
 def test_images_of_any_dtype_are_measured_as_fit_sees_them(few):
     x, y = few
     model = network()
@@ -405,6 +420,13 @@ def test_unequal_lengths_are_refused(few):
     refused(few, "63 and 64", x, y[:-1])
     refused(few, "1 and 64", x, y, sample_weight=np.ones(1))
     refused(few, "held_out: .* 10 and 64", x, y, held_out=(x, y[:10]))
+
+
+def test_labels_and_weights_beside_a_data_set_are_refused(few):
+    x, y = few
+    data_set = tf.data.Dataset.from_tensor_slices(few).batch(32)
+    refused(few, "belong into the data set", data_set, y)
+    refused(few, "belong into the data set", data_set, sample_weight=np.ones(len(x)))
 
 
 def test_no_images_are_refused(few):
