@@ -59,8 +59,7 @@ class KeptHistory(keras.callbacks.History):
         try:
             save(self.history, self.partial)
         except HistoryError:
-            if self.partial.stat().st_size == 0:
-                self.partial.unlink()
+            drop_if_empty(self.partial)
             raise
         self.on_train_batch_end(epoch)
 
@@ -96,7 +95,9 @@ class KeptHistory(keras.callbacks.History):
             try:
                 epochs = len(load(file)["loss"])
             except HistoryError:
-                self.partial.unlink(missing_ok=True)  # made for the first epoch, empty
+                drop_if_empty(self.partial)
+                if file.exists():
+                    return f"the finished epochs are in {file}"
             else:
                 command = [sys.executable, str(PLOT_SHIFT), "--input", str(file)]
                 return f"finished epochs: {epochs}, in {file}; plot them with: " + (
@@ -122,6 +123,12 @@ def new_partial(path):
                 f"{partial} cannot be written ({error.strerror}): make room or choose "
                 "another folder"
             ) from error
+
+
+def drop_if_empty(partial):
+    """Remove a partial file that was made for the first epoch and got no bytes."""
+    if partial.exists() and partial.stat().st_size == 0:
+        partial.unlink()
 
 
 def identity(path):

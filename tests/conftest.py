@@ -26,11 +26,8 @@ os.environ["KERAS_HOME"] = str(KERAS_HOME)
 os.environ["MPLBACKEND"] = "agg"
 sys.path.insert(0, str(ROOT))
 
-# What processes get. In this one the test modules start TensorFlow before the script
-# could set these, and its numbers are compared with those of processes.
+# What processes get: all but the variables that the script itself sets, here below.
 ENVIRONMENT = dict(os.environ)
-os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 # LossGap, and Python itself now and then, looks at all objects. Those of the libraries
 # never change: without them the tests are faster.

@@ -126,6 +126,13 @@ def test_what_is_left_is_true_at_every_moment(path, monkeypatch):
     assert f"finished epochs: 1, in {path}; " in history.left()
 
 
+def test_epochs_that_cannot_be_counted_are_kept(path):
+    history = after(1, path)
+    partial(path).write_bytes(b"not to be read")
+    assert history.left() == f"the finished epochs are in {partial(path)}"
+    assert partial(path).read_bytes() == b"not to be read"
+
+
 def test_a_target_that_cannot_be_replaced_keeps_the_whole_history(path):
     path.mkdir()
     history = after(1, path)
