@@ -4,7 +4,6 @@ import inspect
 import math
 from contextlib import contextmanager
 from gc import get_objects
-from operator import itemgetter
 
 import keras
 import numpy as np
@@ -228,7 +227,8 @@ def data_set(data, batch_size, steps, mixed=False, name=""):
     arrays = (x,) if y is None else (x, y)
     arrays = arrays if sample_weight is None else (x, y, sample_weight)
     arrays = tf.nest.map_structure(as_array, arrays)
-    lengths = {len(array) for array in tf.nest.flatten(arrays)}
+    flat_arrays = tf.nest.flatten(arrays)
+    lengths = {len(array) for array in flat_arrays}
     if len(lengths) > 1:
         counts = " and ".join(map(str, sorted(lengths)))
         raise ValueError(
@@ -241,19 +241,27 @@ def data_set(data, batch_size, steps, mixed=False, name=""):
     if mixed:
         np.random.default_rng(0).shuffle(order)
 
-    def batches():
-        for start in range(0, len(order), batch_size):
-            rows = order[start : start + batch_size]
-            yield tf.nest.map_structure(itemgetter(rows), arrays)
+    # Keras casts the arrays that `fit` gets like this.
+    dtypes = [
+        tf.as_dtype(keras.config.floatx() if array.dtype.kind == "f" else array.dtype)
+        for array in flat_arrays
+    ]
+
+    def read(index):
+        rows = order[index * batch_size : (index + 1) * batch_size]
+        return [
+            array[rows].astype(dtype.as_numpy_dtype)
+            for array, dtype in zip(flat_arrays, dtypes)
+        ]
+
+    def batch(index):
+        parts = tf.numpy_function(read, [index], dtypes)
+        for part, array in zip(parts, flat_arrays):
+            part.set_shape((None, *array.shape[1:]))
+        return tf.nest.pack_sequence_as(arrays, parts)
 
     count = math.ceil(len(order) / batch_size)
-    return (
-        tf.data.Dataset.from_generator(
-            batches, output_signature=tf.nest.map_structure(spec_of, arrays)
-        )
-        .apply(tf.data.experimental.assert_cardinality(count))
-        .prefetch(1)
-    )
+    return tf.data.Dataset.range(count).map(batch).prefetch(1)
 
 
 def as_array(part):
@@ -264,12 +272,6 @@ def as_array(part):
             "tf.data.Dataset of batches"
         )
     return array
-
-
-def spec_of(array):
-    # Keras casts the arrays that `fit` gets like this.
-    dtype = keras.config.floatx() if array.dtype.kind == "f" else array.dtype
-    return tf.TensorSpec((None, *array.shape[1:]), dtype)
 
 
 def is_endless(data_set):
