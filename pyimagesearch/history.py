@@ -118,7 +118,8 @@ def as_numbers(values, where):
             f"{where} has a number of many digits: train again"
         ) from error
     # Keras computes in float32: what is beyond is infinite, and cannot be drawn.
-    return np.where(np.abs(numbers) > np.finfo(np.float32).max, np.inf, numbers)
+    too_large = np.abs(numbers) > np.finfo(np.float32).max
+    return np.where(too_large, np.copysign(np.inf, numbers), numbers)
 
 
 def check_lengths(losses, where=""):

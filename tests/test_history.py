@@ -62,6 +62,7 @@ def test_the_projects_record_is_loaded():
 def test_nan_and_infinity_are_numbers(path):
     history.save({"loss": [0.5, NAN, INF], "val_loss": [0.4, -INF, NAN]}, path)
     np.testing.assert_equal(history.load(path)["loss"], [0.5, NAN, INF])
+    np.testing.assert_equal(history.load(path)["val_loss"], [0.4, -INF, NAN])
 
 
 def test_numbers_that_keras_cannot_have_are_infinite(path):
