@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -82,6 +83,9 @@ def start(keras_home):
             **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options},
         )
         processes.append(process)
+        if hasattr(os, "setpriority"):
+            # What runs beside the tests does not hold them up.
+            os.setpriority(os.PRIO_PROCESS, process.pid, 10)
         return process
 
     yield start
@@ -102,15 +106,16 @@ def run(start):
     return run
 
 
-def with_limit(resource_name, value):
-    """Return what sets a limit of the system for a process, as for a full disk."""
+@contextmanager
+def full_disk(room):
+    """Let no file become larger than `room` bytes, as where a disk is full."""
     resource = pytest.importorskip("resource", reason="Windows has no such limits")
-
-    def limit():
-        hard = resource.getrlimit(getattr(resource, resource_name))[1]
-        resource.setrlimit(getattr(resource, resource_name), (value, hard))
-
-    return limit
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (room, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def link(path, target, kind="symlink_to"):

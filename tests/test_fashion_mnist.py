@@ -8,6 +8,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import keras
+import numpy as np
 import pytest
 from conftest import DEADLINE, ENVIRONMENT, ROOT
 
@@ -43,27 +44,28 @@ def read(path):
 
 
 def plain_training(run, folder):
-    """A seeded training into a log, with no other option: its folder and stdout."""
+    """A training into a log, as short as it can be: its history's path and stdout."""
     path = folder / "training.pickle"
-    options = ["--history", path, "--epochs", "2", "--seed", "0"]
+    options = ["--history", path, "--epochs", "2"]
     status, stdout, stderr = run("fashion_mnist.py", *options)
     assert status == 0, stderr
     return path, stdout
 
 
 def stopped_trainings(start, folder):
-    """Two trainings to one target, one in a terminal; both are stopped after an epoch.
+    """Two trainings to one target and with one seed, stopped after two epochs or more.
 
-    The other one writes where nothing can be written, on systems with such a place.
+    One is explained, in a terminal, and stopped by Ctrl-C. The other one writes where
+    nothing can be written, on systems with such a place, and is killed.
     """
     path = folder / "training.pickle"
-    options = ["--history", path, "--epochs", "1000"]
-    full = "/dev/full" if os.path.exists("/dev/full") else os.devnull
-    with open(full, "w") as nowhere:
-        killed = start("fashion_mnist.py", *options, stdout=nowhere)
+    options = ["--history", path, "--epochs", "1000", "--seed", "0"]
     ours, theirs = pty.openpty()
     interrupted = start("fashion_mnist.py", *options, "--explain", stdout=theirs)
     os.close(theirs)
+    full = "/dev/full" if os.path.exists("/dev/full") else os.devnull
+    with open(full, "w") as nowhere:
+        killed = start("fashion_mnist.py", *options, stdout=nowhere)
 
     # Read all that it shows, or it would wait for us.
     shown = b""
@@ -77,20 +79,21 @@ def stopped_trainings(start, folder):
             time.sleep(0.01)
         except OSError:  # it has closed its side
             break
-        epochs = len(list(folder.glob("*.partial")))
-        if not pressed and epochs == 2 and b"Epoch 2/" in shown:
+        files = [file for file in folder.glob("*.partial") if file.stat().st_size]
+        epochs = [len(read(file)["loss"]) for file in files]
+        if not pressed and len(epochs) == 2 and min(epochs) >= 2:
             interrupted.send_signal(signal.SIGINT)
+            killed.kill()
             pressed = True
     os.close(ours)
     _, stderr = interrupted.communicate(timeout=DEADLINE)
-    killed.kill()
     killed.communicate(timeout=DEADLINE)
     return path, interrupted.returncode, shown.decode(), stderr
 
 
 @pytest.fixture(scope="session", autouse=True)
 def trainings(start, run, tmp_path_factory):
-    """The trainings above, begun before the first test."""
+    """The trainings above, which run beside the other tests."""
     folders = [tmp_path_factory.mktemp(name) for name in ("plain", "with a space")]
     with ThreadPoolExecutor() as threads:
         plain = threads.submit(plain_training, run, folders[0])
@@ -167,89 +170,30 @@ def test_the_line_after_ctrl_c_runs_as_it_is_printed(stopped):
 
 def test_a_killed_training_keeps_its_epochs_apart_from_the_others(stopped):
     path, _, _, _ = stopped
-    first, second = sorted(path.parent.glob("*.partial"))
-    assert [first.name, second.name] == [
-        "training.pickle.2.partial",
-        "training.pickle.partial",
-    ]
-    measured = [MEASURED <= set(read(file)) for file in (first, second)]
-    assert sorted(measured) == [False, True]
+    names = {file.name for file in path.parent.glob("*.partial")}
+    assert names == {"training.pickle.partial", "training.pickle.2.partial"}
     assert not path.exists()
+    killed, interrupted = both(path)
+    assert set(killed) == REPORTED
+    assert set(interrupted) == REPORTED | MEASURED
 
 
-# Trainings in this process
+def both(path):
+    """The histories of the killed training and of the explained one."""
+    histories = [read(file) for file in path.parent.glob("*.partial")]
+    return sorted(histories, key=len)
 
 
-class Spy(fashion_mnist.KeptHistory):
-    """The same, and whoever comes later can ask it."""
-
-    last = None
-
-    def __init__(self, path):
-        super().__init__(path)
-        Spy.last = self
-
-
-class SpyGap(fashion_mnist.LossGap):
-    last = None
-
-    def __init__(self, *args, **options):
-        super().__init__(*args, **options)
-        self.arguments = args, options
-        SpyGap.last = self
-
-    def images(self):
-        """The sample and the held-out images."""
-        (x, *_), options = self.arguments
-        return images(x), images(options["held_out"][0])
+def test_with_a_seed_and_with_explain_the_history_is_the_same_bit_for_bit(stopped):
+    path, _, _, _ = stopped
+    killed, interrupted = both(path)
+    epochs = min(len(killed["loss"]), len(interrupted["loss"]))
+    assert epochs >= 2
+    for name in REPORTED:
+        assert interrupted[name][:epochs] == killed[name][:epochs], name
 
 
-@pytest.fixture
-def spies(monkeypatch):
-    monkeypatch.setattr(fashion_mnist, "KeptHistory", Spy)
-    monkeypatch.setattr(fashion_mnist, "LossGap", SpyGap)
-
-
-def images(array):
-    return {image.tobytes() for image in array}
-
-
-def test_with_a_seed_and_with_explain_the_history_is_the_same_bit_for_bit(
-    log, path, spies
-):
-    _, plain_path = log
-    options = ["--epochs", "2", "--seed", "0", "--explain"]
-    fashion_mnist.main(["--history", str(path), *options])
-    history, explained = read(plain_path), read(path)
-    assert {name: explained[name] for name in history} == history
-    assert set(explained) == REPORTED | MEASURED
-    # The sample has as many images as the test set, each once.
-    (x, y, batch_size), options = SpyGap.last.arguments
-    (x_train, _), _ = load_data()
-    assert len(images(x)) == len(x) == len(y) == 100
-    assert images(x) < images(x_train) and images(x) != images(x_train[:100])
-    assert batch_size == 32 and options == {"held_out": None}
-
-
-def test_the_options_reach_the_training(path, spies):
-    options = ["--epochs", "2", "--batch-size", "48", "--learning-rate", "0.02"]
-    options += ["--explain", "--hold-out", "100", "--seed", "7"]
-    fashion_mnist.main(["--history", str(path), *options])
-    model, gaps = Spy.last.model, SpyGap.last
-    # 320 images less 100 are five batches of 48.
-    assert int(model.optimizer.iterations.numpy()) == 2 * 5
-    rate = 0.02 / (1 + 0.02 / 2 * 10)
-    assert float(model.optimizer.learning_rate) == pytest.approx(rate, rel=1e-5)
-    assert gaps.arguments[0][2] == 48
-
-    history = read(path)
-    assert set(history) == REPORTED | MEASURED | {"held_out_loss"}
-    assert all(len(values) == 2 for values in history.values())
-    (x_train, _), _ = load_data()
-    sample, held_out = gaps.images()
-    assert len(sample) == len(held_out) == 100
-    assert held_out < images(x_train) and sample < images(x_train)
-    assert not held_out & sample
+# Until the training
 
 
 @pytest.fixture
@@ -272,19 +216,62 @@ def until_fit(monkeypatch):
     return until_fit
 
 
-def test_the_seed_draws_the_sample_and_the_held_out_images(path, spies, until_fit):
-    def drawn(seed, *options):
-        options = ["--explain", "--seed", seed, *options]
-        until_fit("--history", str(path), *options)
-        (x, *_), options = SpyGap.last.arguments
-        return images(x), options["held_out"] and images(options["held_out"][0])
+def images(x):
+    return [image.tobytes() for image in x]
 
-    for options in [(), ("--hold-out", "100")]:
-        sample, held_out = drawn("7", *options)
-        assert drawn("7", *options) == (sample, held_out)
-        other_sample, other_held_out = drawn("8", *options)
-        assert other_sample != sample
-        assert not held_out or other_held_out != held_out
+
+def images_of(data_set):
+    return images(np.concatenate([x for x, _ in data_set]))
+
+
+def sizes(data_set):
+    return [len(x) for x, _ in data_set]
+
+
+def test_the_options_reach_the_training(path, until_fit):
+    options = ["--epochs", "2", "--batch-size", "48", "--learning-rate", "0.02"]
+    options += ["--explain", "--hold-out", "100"]
+    model, fit = until_fit("--history", str(path), *options)
+    assert fit["epochs"] == 2 and fit["validation_batch_size"] == 48
+    assert sizes(fit["data"]) == [48, 48, 48, 48, 28]
+    model.optimizer.iterations.assign(10)
+    rate = 0.02 / (1 + 0.02 / 2 * 10)
+    assert float(model.optimizer.learning_rate) == pytest.approx(rate, rel=1e-5)
+
+    # In front, the history sees what is measured.
+    gaps, history = fit["callbacks"]
+    assert type(history) is fashion_mnist.KeptHistory
+    assert sizes(gaps.mixed_data) == sizes(gaps.data) == [48, 48, 4]
+    (x_train, _), _ = load_data()
+    trained, held_out = images_of(fit["data"]), images_of(gaps.held_out)
+    assert len(held_out) == 100
+    assert sorted(trained + held_out) == sorted(images(x_train))
+    assert set(images_of(gaps.data)) < set(trained)
+
+
+def test_a_sample_as_large_as_the_test_set_is_measured_each_image_once(path, until_fit):
+    _, fit = until_fit("--history", str(path), "--explain")
+    gaps, _ = fit["callbacks"]
+    sample = images_of(gaps.data)
+    assert len(set(sample)) == len(sample) == 100
+    assert gaps.held_out is None
+    (x_train, _), _ = load_data()
+    assert set(sample) < set(images(x_train))
+    assert set(sample) != set(images(x_train[:100]))
+
+
+def test_the_seed_draws_the_sample_and_the_held_out_images(path, until_fit):
+    def drawn(seed):
+        options = ["--explain", "--hold-out", "100", "--seed", seed]
+        _, fit = until_fit("--history", str(path), *options)
+        gaps, _ = fit["callbacks"]
+        return images_of(gaps.data), images_of(gaps.held_out)
+
+    sample, held_out = drawn("0")
+    assert drawn("0") == (sample, held_out)
+    other_sample, other_held_out = drawn("8")
+    assert sorted(other_held_out) != sorted(held_out)
+    assert sorted(other_sample) != sorted(sample)
 
 
 def test_without_options_it_is_the_tutorials_training(path, until_fit):

@@ -5,7 +5,8 @@ import signal
 import keras
 import numpy as np
 import pytest
-from conftest import link, with_limit
+import tensorflow as tf
+from conftest import full_disk, link
 
 from pyimagesearch.dataset import load_data
 from pyimagesearch.history import HistoryError
@@ -143,20 +144,14 @@ def test_a_target_that_cannot_be_replaced_keeps_the_whole_history(path):
 
 
 def test_a_full_disk_keeps_the_epochs_before(path):
-    limit = with_limit("RLIMIT_FSIZE", 60)
-    import resource
-
     path.write_bytes(OLDER)
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
     history = begun(path)
-    limit()
-    try:
+    cannot = r"partial cannot be written \(File too"
+    with full_disk(room=60):
         history.on_epoch_end(0, dict(EPOCH))
-        with pytest.raises(HistoryError, match=r"partial cannot be written \(File too"):
+        with pytest.raises(HistoryError, match=cannot):
             for epoch in range(1, 9):
                 history.on_epoch_end(epoch, dict(EPOCH))
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
     epochs = len(read(partial(path))["loss"])
     assert epochs >= 1 and f"finished epochs: {epochs}," in history.left()
     assert path.read_bytes() == OLDER
@@ -164,16 +159,8 @@ def test_a_full_disk_keeps_the_epochs_before(path):
 
 
 def test_a_disk_that_is_full_at_once_leaves_nothing_behind(path):
-    limit = with_limit("RLIMIT_FSIZE", 1)
-    import resource
-
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    limit()
-    try:
-        with pytest.raises(HistoryError):
-            after(1, path)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    with full_disk(room=1), pytest.raises(HistoryError):
+        after(1, path)
     assert list(path.parent.iterdir()) == []
 
 
@@ -200,13 +187,17 @@ def test_ctrl_c_waits_for_a_safe_place(path, hook, epochs):
     model = keras.Sequential(
         [keras.Input((28, 28, 1)), keras.layers.Flatten(), keras.layers.Dense(10)]
     )
-    model.compile(loss="mse", optimizer="sgd")
+    model.compile(loss="mse", optimizer="sgd", run_eagerly=True)
     press, history = CtrlC(hook), KeptHistory(path)
-    data = x_train[:64], y_train[:64]
+    data = tf.data.Dataset.from_tensors((x_train[:32], y_train[:32])).repeat(2)
     try:
         with pytest.raises(KeyboardInterrupt):
             model.fit(
-                *data, validation_data=data, verbose=0, callbacks=[press, history]
+                data,
+                validation_data=data,
+                shuffle=False,
+                verbose=0,
+                callbacks=[press, history],
             )
         # The second one does not wait, and the next program has its own.
         assert signal.getsignal(signal.SIGINT) is signal.default_int_handler

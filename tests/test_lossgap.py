@@ -41,17 +41,23 @@ def network(*hidden, classes=10, **dense):
     )
 
 
+def batches(*data, batch_size=64):
+    return tf.data.Dataset.from_tensor_slices(data).batch(batch_size)
+
+
 def fit(*args, rate=1e-2, epochs=1, compiled=True, eager=True, **options):
     """Train a model and return its history: `fit(model, x, y, *callbacks)`.
 
-    Eagerly, as so few images take less time than TensorFlow's graphs.
+    Eagerly and from a data set: with so few images TensorFlow's graphs, and what Keras
+    makes of arrays, take longer than the training.
     """
     model, x, y, *callbacks = args
     if compiled:
         model.compile("sgd", "categorical_crossentropy", run_eagerly=eager)
         model.optimizer.learning_rate = rate
-    options = {"validation_data": (x, y), "verbose": 0, "shuffle": False, **options}
-    return model.fit(x, y, epochs=epochs, callbacks=[*callbacks], **options).history
+    data = {"x": batches(x, y), "validation_data": batches(x, y), "shuffle": False}
+    options = {"callbacks": callbacks, "verbose": 0, **data, **options}
+    return model.fit(epochs=epochs, **options).history
 
 
 def by_hand(model, x, y, training, batch_size=32, weights=None):
@@ -85,42 +91,41 @@ def state(model):
 
 @pytest.fixture(scope="module")
 def measured(data):
-    """MiniVGGNet after an epoch, and the history."""
-    (x_train, y_train), (x_test, y_test) = data
+    """MiniVGGNet after an epoch, the history, and what was measured."""
+    (x, y), (x_test, y_test) = data
+    known, held_out = (x[:64], y[:64]), (x[64:96], y[64:96])
     keras.utils.set_random_seed(1)
     model = MiniVGGNet.build(width=28, height=28, depth=1, classes=10)
-    gaps = LossGap(x_train, y_train, held_out=(x_test[:64], y_test[:64]))
-    options = {"validation_data": (x_test, y_test), "eager": False}
-    return model, fit(model, x_train, y_train, gaps, **options)
+    gaps = LossGap(*known, held_out=held_out)
+    options = {"x": batches(*known, batch_size=32), "eager": False}
+    options["validation_data"] = batches(x_test[:64], y_test[:64], batch_size=32)
+    return model, fit(model, *known, gaps, **options), known, held_out
 
 
 def test_the_parts_add_up_to_the_gap(measured):
-    _, history = measured
+    _, history, _, _ = measured
     parts = split_gap(history)
     assert len(parts) == 4
     np.testing.assert_allclose(sum(parts.values()), gap(history), atol=1e-12)
     assert all(np.abs(part).min() > 1e-3 for part in parts.values())
 
 
-def test_inference_mode_and_held_out_loss_are_what_evaluate_returns(measured, data):
-    model, history = measured
-    (x_train, y_train), (x_test, y_test) = data
-    expected = model.evaluate(x_train, y_train, verbose=0)
-    assert history["inference_mode_loss"][-1] == expected
-    expected = model.evaluate(x_test[:64], y_test[:64], verbose=0)
-    assert history["held_out_loss"][-1] == expected
+def test_inference_mode_and_held_out_loss_are_what_evaluate_returns(measured):
+    model, history, known, held_out = measured
+    assert history["inference_mode_loss"] == [model.evaluate(*known, verbose=0)]
+    assert history["held_out_loss"] == [model.evaluate(*held_out, verbose=0)]
 
 
 # The numbers
 
 
-def test_training_mode_has_the_statistics_of_each_batch(data):
-    (x_train, y_train), _ = data
+def test_training_mode_has_the_statistics_of_each_batch(few):
     model = network(layers.BatchNormalization())
-    # Batches mix the images in one order, so all batches are one by hand. In Keras 3.0
-    # a smaller last batch would weigh as much as a full one.
-    history = fit(model, x_train, y_train, LossGap(x_train, y_train, batch_size=320))
-    expected = by_hand(model, x_train, y_train, training=True, batch_size=320)
+    # Batches mix the images in an order of their own: here, all are in one.
+    history = fit(model, *few, LossGap(*few, batch_size=64))
+    expected = by_hand(model, *few, training=True, batch_size=64)
+    others = by_hand(model, *few, training=True, batch_size=8)
+    assert abs(others / expected - 1) > 1e-3
     np.testing.assert_allclose(history["training_mode_loss"][-1], expected, rtol=1e-5)
     assert abs(split_gap(history)["regularization"][-1]) > 1e-3
 
@@ -128,11 +133,10 @@ def test_training_mode_has_the_statistics_of_each_batch(data):
 @pytest.mark.skipif(
     KERAS_3_0, reason="Keras 3.0 weighs a smaller batch like a full one"
 )
-def test_a_smaller_last_batch_weighs_less(data):
-    (x_train, y_train), _ = data
+def test_a_smaller_last_batch_weighs_less(few):
     model = network()
-    history = fit(model, x_train, y_train, LossGap(x_train, y_train, batch_size=48))
-    expected = by_hand(model, x_train, y_train, training=True)
+    history = fit(model, *few, LossGap(*few, batch_size=48))
+    expected = by_hand(model, *few, training=True)
     for name in MEASURED:
         np.testing.assert_allclose(history[name][-1], expected, rtol=1e-5)
 
@@ -143,7 +147,7 @@ def test_batches_are_mixed_though_the_images_are_sorted(data):
     x_sorted, y_sorted = x_train[order], y_train[order]
     model = network(layers.BatchNormalization())
     gaps = LossGap(x_sorted, y_sorted)
-    history = fit(model, x_train, y_train, gaps, rate=1e-2, epochs=3)
+    history = fit(model, x_train, y_train, gaps, rate=0.1)
     mixed = by_hand(model, x_train, y_train, training=True)
     of_one_class = by_hand(model, x_sorted, y_sorted, training=True)
     assert abs(of_one_class - mixed) > 0.3
@@ -172,11 +176,10 @@ def test_without_dropout_and_batch_normalization_there_is_no_regularization_part
     np.testing.assert_allclose(parts["regularization"], 0, atol=1e-6)
 
 
-def test_where_nothing_is_learnt_the_timing_part_vanishes(data):
-    (x_train, y_train), validation = data
-    gaps = LossGap(x_train, y_train)
-    options = {"rate": 0.0, "validation_data": validation}
-    parts = split_gap(fit(network(), x_train, y_train, gaps, **options))
+def test_where_nothing_is_learnt_the_timing_part_vanishes(few, data):
+    _, validation = data
+    options = {"rate": 0.0, "validation_data": batches(*validation)}
+    parts = split_gap(fit(network(), *few, LossGap(*few), **options))
     np.testing.assert_allclose(parts["timing"], 0, atol=1e-5)
     assert np.abs(parts["data"]).min() > 1e-4
 
@@ -184,7 +187,7 @@ def test_where_nothing_is_learnt_the_timing_part_vanishes(data):
 def test_weight_penalties_and_sparse_labels_add_up_too(few):
     x, y = few
     model = network(kernel_regularizer=keras.regularizers.L2(0.1))
-    model.compile("sgd", "sparse_categorical_crossentropy")
+    model.compile("sgd", "sparse_categorical_crossentropy", run_eagerly=True)
     labels = y.argmax(axis=1)
     history = fit(model, x, labels, LossGap(x, labels), compiled=False)
     # Keras counts the penalty in both losses, so it is no part of the gap.
@@ -231,7 +234,7 @@ def test_compute_loss_without_a_mode_gets_what_fit_casts(few):
 
     x, y = (array.astype("float64") for array in few)
     model = Plain(network().layers)
-    history = fit(model, x, y, LossGap(x, y), rate=0.0)
+    history = fit(model, *few, LossGap(x, y), rate=0.0)
     for name in MEASURED:
         np.testing.assert_allclose(history[name], history["val_loss"], rtol=1e-5)
 
@@ -256,7 +259,7 @@ def test_mixed_precision_casts_the_inputs_once(few, first):
                 layers.Dense(10, activation="softmax", dtype="float32"),
             ]
         )
-        history = fit(model, x, y, LossGap(x, y), eager=False)
+        history = fit(model, x, y, LossGap(x, y))
     finally:
         keras.mixed_precision.set_global_policy("float32")
     for name in MEASURED:
@@ -264,8 +267,7 @@ def test_mixed_precision_casts_the_inputs_once(few, first):
         np.testing.assert_allclose(history[name], history["val_loss"], rtol=1e-3)
 
 
-def test_several_inputs_outputs_and_losses_can_be_measured(data):
-    (x_train, y_train), (x_test, y_test) = data
+def test_several_inputs_outputs_and_losses_can_be_measured(few):
     image = keras.Input((28, 28, 1), name="image")
     flat = layers.Dropout(0.5)(layers.Flatten()(image))
     outputs = {
@@ -277,18 +279,15 @@ def test_several_inputs_outputs_and_losses_can_be_measured(data):
         "sgd",
         loss={"kind": "categorical_crossentropy", "light": "mse"},
         loss_weights={"kind": 1.0, "light": 0.5},
+        run_eagerly=True,
     )
-
-    def labels(x, y):
-        return {"kind": y, "light": x.mean(axis=(1, 2))}
-
-    x, y = {"image": x_train}, labels(x_train, y_train)
-    validation = {"image": x_test}, labels(x_test, y_test)
-    options = {"compiled": False, "validation_data": validation}
-    history = fit(model, x, y, LossGap(x, y), **options)
+    x, y = few
+    x, y = {"image": x}, {"kind": y, "light": x.mean(axis=(1, 2))}
+    history = fit(model, x, y, LossGap(x, y), compiled=False)
     expected = model.evaluate(x, y, verbose=0, return_dict=True)["loss"]
     assert history["inference_mode_loss"] == [expected]
     parts = split_gap(history)
+    assert parts["regularization"] > 1e-3
     np.testing.assert_allclose(sum(parts.values()), gap(history), atol=1e-12)
 
 
@@ -301,8 +300,7 @@ def test_several_inputs_and_labels_may_be_lists(few):
     loss = "categorical_crossentropy"
     model.compile("sgd", [loss, loss], run_eagerly=True)
     gaps = LossGap([x, 1 - x], [y, y])
-    options = {"compiled": False, "validation_data": ([x, 1 - x], [y, y])}
-    history = fit(model, [x, 1 - x], [y, y], gaps, **options)
+    history = fit(model, (x, 1 - x), (y, y), gaps, compiled=False)
     for name in MEASURED:
         np.testing.assert_allclose(history[name], history["val_loss"], rtol=1e-6)
 
@@ -310,7 +308,7 @@ def test_several_inputs_and_labels_may_be_lists(few):
 def test_images_of_any_dtype_are_measured_as_fit_sees_them(few):
     x, y = few
     model = network()
-    history = fit(model, *few, LossGap(x.astype("float64"), y.astype("int32")))
+    history = fit(model, x, y, LossGap(x.astype("float64"), y.astype("int32")))
     np.testing.assert_allclose(
         history["inference_mode_loss"], history["val_loss"], rtol=1e-6
     )
@@ -324,7 +322,7 @@ def test_sample_weights_are_no_timing_part(few):
     weights = np.linspace(0.1, 4, len(x))
     model = network()
     gaps = LossGap(x, y, sample_weight=weights, held_out=(x, y, weights))
-    history = fit(model, x, y, gaps, rate=0.0, sample_weight=weights)
+    history = fit(model, x, y, gaps, rate=0.0, x=batches(x, y, weights))
     expected = by_hand(model, x, y, training=False, weights=weights)
     assert abs(expected - by_hand(model, x, y, training=False)) > 0.1
     for name in [*MEASURED, "held_out_loss", "loss"]:
@@ -345,11 +343,10 @@ def test_class_weights_as_the_docstring_has_them_are_no_timing_part(few):
 
 
 def test_a_data_set_is_used_as_it_is(few):
-    x, y = few
-    data_set = tf.data.Dataset.from_tensor_slices(few).batch(16)
+    data_set = batches(*few, batch_size=16)
     model = network(layers.BatchNormalization())
-    history = fit(model, x, y, LossGap(data_set, held_out=data_set), batch_size=16)
-    expected = by_hand(model, x, y, training=True, batch_size=16)
+    history = fit(model, *few, LossGap(data_set, held_out=data_set))
+    expected = by_hand(model, *few, training=True, batch_size=16)
     np.testing.assert_allclose(history["training_mode_loss"], [expected], rtol=1e-5)
     assert history["inference_mode_loss"] == history["held_out_loss"]
 
@@ -381,7 +378,7 @@ def endless(x, y):
 
 def test_of_endless_data_as_many_steps_are_measured_as_asked_for(few):
     x, y = few
-    data_set = tf.data.Dataset.from_tensor_slices(few).batch(32).repeat()
+    data_set = batches(*few, batch_size=32).repeat()
     for endless_data in (data_set, endless(x, y)):
         model = network()
         history = fit(model, x, y, LossGap(endless_data, steps=1))
@@ -424,7 +421,7 @@ def test_unequal_lengths_are_refused(few):
 
 def test_labels_and_weights_beside_a_data_set_are_refused(few):
     x, y = few
-    data_set = tf.data.Dataset.from_tensor_slices(few).batch(32)
+    data_set = batches(*few)
     refused(few, "belong into the data set", data_set, y)
     refused(few, "belong into the data set", data_set, sample_weight=np.ones(len(x)))
 
@@ -433,7 +430,7 @@ def test_no_images_are_refused(few):
     x, y = few
     refused(few, "x is empty", x[:0], y[:0])
     refused(few, "held_out: x is empty", x, y, held_out=(x[:0], y[:0]))
-    nothing = tf.data.Dataset.from_tensor_slices(few).batch(32).take(0)
+    nothing = batches(*few).take(0)
     refused(few, "the data set is empty", nothing)
     refused(few, "held_out: the data set is empty", x, y, held_out=nothing)
 
@@ -457,7 +454,7 @@ def test_sparse_labels_of_no_class_are_refused_where_tensorflow_sees_them(few):
 
 def test_endless_data_without_steps_are_refused(few):
     x, y = few
-    refused(few, "steps=", tf.data.Dataset.from_tensor_slices(few).batch(8).repeat())
+    refused(few, "steps=", batches(*few).repeat())
     refused(few, "steps=", endless(x, y))
     refused(few, "held_out: .*steps=", x, y, held_out=endless(x, y))
 
@@ -546,7 +543,9 @@ def stateful_training(few, *callbacks):
     keras.backend.clear_session()  # the seed that all share, in Keras 3.0 too
     keras.utils.set_random_seed(1)
     model = stateful_model()
-    history = fit(model, *few, *callbacks, epochs=2, batch_size=32, eager=False)
+    data = batches(*few, batch_size=32)
+    options = {"x": data, "validation_data": data, "eager": False}
+    history = fit(model, *few, *callbacks, epochs=2, **options)
     layer = next(layer for layer in model.layers if isinstance(layer, EveryState))
     shared = keras.random.normal((3,)).numpy()
     return history, [*state(model), layer.tensorflow_counter.numpy(), shared]
@@ -626,13 +625,15 @@ def test_nothing_is_traced_again_after_the_first_epoch(few):
 
 def test_what_fit_reports_does_not_change(few, capsys):
     model = network()
-    model.compile("sgd", "categorical_crossentropy", metrics=["accuracy"])
-    options = {"compiled": False, "verbose": 2, "validation_data": few}
+    model.compile(
+        "sgd", "categorical_crossentropy", metrics=["accuracy"], run_eagerly=True
+    )
+    options = {"compiled": False, "verbose": 2}
     history = fit(model, *few, LossGap(*few), **options)
     evaluated = model.evaluate(*few, verbose=0, return_dict=True)
     assert history["val_accuracy"] == [evaluated["accuracy"]]
     assert set(history) == MEASURED | {"loss", "accuracy", "val_loss", "val_accuracy"}
-    assert capsys.readouterr().out.count("2/2") == 1
+    assert capsys.readouterr().out.count("1/1") == 1
 
 
 def test_other_callbacks_see_the_losses(few, tmp_path):
@@ -645,22 +646,20 @@ def test_other_callbacks_see_the_losses(few, tmp_path):
 
 def test_split_gap_takes_what_fit_returns(few):
     model = network()
-    model.compile("sgd", "categorical_crossentropy")
+    model.compile("sgd", "categorical_crossentropy", run_eagerly=True)
     history = model.fit(*few, validation_data=few, callbacks=[LossGap(*few)], verbose=0)
     np.testing.assert_equal(split_gap(history), split_gap(history.history))
 
 
-def test_the_readmes_example_runs_as_it_stands(data, capsys):
-    (x_train, y_train), (x_val, y_val) = data
+def test_the_readmes_example_runs_as_it_stands(few, capsys):
+    x, y = few
     (example,) = re.findall(
         "```python\n(.*?)```", (ROOT / "README.md").read_text("utf-8"), re.DOTALL
     )
     model = network(layers.Dropout(0.5))
-    model.compile("sgd", "categorical_crossentropy")
-    names = {"model": model, "x_train": x_train, "y_train": y_train}
-    exec(  # noqa: S102 - it is ours
-        example, {**names, "x_val": x_val, "y_val": y_val}
-    )
+    model.compile("sgd", "categorical_crossentropy", run_eagerly=True)
+    names = {"model": model, "x_train": x, "y_train": y, "x_val": x, "y_val": y}
+    exec(example, names)  # noqa: S102 - it is ours
     assert "'timing': array(" in capsys.readouterr().out
 
 
@@ -679,10 +678,11 @@ def memorized(data):
     model = network(layers.Dense(256, activation="relu"))
     model.compile(keras.optimizers.Adam(3e-3), "categorical_crossentropy")
     gaps = LossGap(*known, held_out=held_out)
-    fit(model, *known, epochs=29, compiled=False, validation_data=None)
-    options = {"compiled": False, "validation_data": (x[260:], y[260:])}
-    history = fit(model, *known, gaps, **options)
-    return model, gaps, history, (x[260:], y[260:])
+    validation = x[260:], y[260:]
+    options = {"compiled": False, "validation_data": batches(*validation)}
+    known_batches = batches(*known, batch_size=32).repeat(30)
+    history = fit(model, *known, gaps, x=known_batches, **options)
+    return model, gaps, history, validation
 
 
 def test_images_known_by_heart_are_memorization_and_no_data_part(memorized):

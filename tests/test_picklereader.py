@@ -388,6 +388,7 @@ def damaged(count):
         yield bytes(content)
 
 
+@pytest.mark.filterwarnings("ignore:invalid escape sequence")  # in their text
 def test_thousands_of_damaged_histories_are_read_or_refused():
     ends = {"read": 0, "damaged": 0, "refused": 0}
     cut_short = [content[:end] for content in valid() for end in range(len(content))]

@@ -3,7 +3,7 @@ import pickle
 import stat
 
 import pytest
-from conftest import link, with_limit
+from conftest import full_disk, link
 
 from pyimagesearch import wholefile
 
@@ -30,17 +30,9 @@ def test_no_reader_sees_half_a_file(path):
 
 
 def test_a_full_disk_leaves_the_earlier_file_whole(path):
-    limit = with_limit("RLIMIT_FSIZE", 10_000)
-    import resource
-
     wholefile.write(path, b"old")
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    limit()
-    try:
-        with pytest.raises(OSError):
-            wholefile.write(path, bytes(100_000))
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    with full_disk(room=10_000), pytest.raises(OSError):
+        wholefile.write(path, bytes(100_000))
     assert path.read_bytes() == b"old"
     assert list(path.parent.iterdir()) == [path]
 
