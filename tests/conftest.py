@@ -75,17 +75,16 @@ def start(keras_home):
     """Start a script as a person does; what still runs at the end is killed."""
     processes = []
 
-    def start(script, *arguments, variables=None, **options):
+    def start(*arguments, **options):
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
         process = subprocess.Popen(
-            [sys.executable, ROOT / script, *arguments],
-            env={**ENVIRONMENT, **(variables or {})},
-            text=True,
-            **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options},
+            [sys.executable, *arguments],
+            **{"cwd": ROOT, "env": ENVIRONMENT, "text": True, **pipes, **options},
         )
         processes.append(process)
         if hasattr(os, "setpriority"):
             # What runs beside the tests does not hold them up.
-            os.setpriority(os.PRIO_PROCESS, process.pid, 10)
+            os.setpriority(os.PRIO_PROCESS, process.pid, 5)
         return process
 
     yield start
@@ -94,16 +93,10 @@ def start(keras_home):
         process.communicate()
 
 
-@pytest.fixture(scope="session")
-def run(start):
-    """Run a script to its end: its exit status, stdout and stderr."""
-
-    def run(script, *arguments, **options):
-        process = start(script, *arguments, **options)
-        stdout, stderr = process.communicate(timeout=DEADLINE)
-        return process.returncode, stdout, stderr
-
-    return run
+def ended(process):
+    """Wait for a process: its exit status, stdout and stderr."""
+    stdout, stderr = process.communicate(timeout=DEADLINE)
+    return process.returncode, stdout, stderr
 
 
 @contextmanager
@@ -126,5 +119,10 @@ def link(path, target, kind="symlink_to"):
 
 
 def pytest_collection_modifyitems(items):
-    """Run the tests that wait for whole trainings last: those run beside the others."""
-    items.sort(key=lambda item: bool({"log", "stopped"} & set(item.fixturenames)))
+    """Begin with the tests that start processes, and wait for those at the end."""
+
+    def order(item):
+        starts = not {"trainings", "loading", "scripts"}.isdisjoint(item.fixturenames)
+        return "late" in item.fixturenames, not starts
+
+    items.sort(key=order)

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import keras
 import numpy as np
 import pytest
-from conftest import DEADLINE, ENVIRONMENT, ROOT
+from conftest import DEADLINE, ENVIRONMENT, ROOT, ended
 
 import fashion_mnist
 from pyimagesearch.dataset import LABEL_NAMES, load_data
@@ -43,11 +43,11 @@ def read(path):
 # Trainings as processes, beside the other tests
 
 
-def plain_training(run, folder):
+def plain_training(start, folder):
     """A training into a log, as short as it can be: its history's path and stdout."""
     path = folder / "training.pickle"
     options = ["--history", path, "--epochs", "2"]
-    status, stdout, stderr = run("fashion_mnist.py", *options)
+    status, stdout, stderr = ended(start("fashion_mnist.py", *options))
     assert status == 0, stderr
     return path, stdout
 
@@ -59,7 +59,8 @@ def stopped_trainings(start, folder):
     nothing can be written, on systems with such a place, and is killed.
     """
     path = folder / "training.pickle"
-    options = ["--history", path, "--epochs", "1000", "--seed", "0"]
+    options = ["--history", path, "--epochs", "1000", "--batch-size", "20"]
+    options += ["--seed", "0"]
     ours, theirs = pty.openpty()
     interrupted = start("fashion_mnist.py", *options, "--explain", stdout=theirs)
     os.close(theirs)
@@ -71,7 +72,7 @@ def stopped_trainings(start, folder):
     shown = b""
     os.set_blocking(ours, False)
     deadline = time.monotonic() + DEADLINE
-    pressed = False
+    running = {interrupted, killed}
     while interrupted.poll() is None and time.monotonic() < deadline:
         try:
             shown += os.read(ours, 1024)
@@ -79,39 +80,48 @@ def stopped_trainings(start, folder):
             time.sleep(0.01)
         except OSError:  # it has closed its side
             break
-        files = [file for file in folder.glob("*.partial") if file.stat().st_size]
-        epochs = [len(read(file)["loss"]) for file in files]
-        if not pressed and len(epochs) == 2 and min(epochs) >= 2:
-            interrupted.send_signal(signal.SIGINT)
-            killed.kill()
-            pressed = True
+        for file in folder.glob("*.partial"):
+            history = read(file) if file.stat().st_size else {"loss": []}
+            process = interrupted if set(history) >= MEASURED else killed
+            if len(history["loss"]) >= 2 and process in running:
+                running.remove(process)
+                if process is interrupted:
+                    process.send_signal(signal.SIGINT)
+                else:
+                    process.kill()
     os.close(ours)
-    _, stderr = interrupted.communicate(timeout=DEADLINE)
-    killed.communicate(timeout=DEADLINE)
-    return path, interrupted.returncode, shown.decode(), stderr
+    status, _, stderr = ended(interrupted)
+    ended(killed)
+    return path, status, shown.decode(), stderr
 
 
 @pytest.fixture(scope="session", autouse=True)
-def trainings(start, run, tmp_path_factory):
+def trainings(start, tmp_path_factory):
     """The trainings above, which run beside the other tests."""
     folders = [tmp_path_factory.mktemp(name) for name in ("plain", "with a space")]
     with ThreadPoolExecutor() as threads:
-        plain = threads.submit(plain_training, run, folders[0])
+        plain = threads.submit(plain_training, start, folders[0])
         stopped = pty and threads.submit(stopped_trainings, start, folders[1])
         yield plain, stopped
 
 
 @pytest.fixture(scope="module")
-def log(trainings):
-    path, stdout = trainings[0].result()
+def late(trainings):
+    """Asked for by what asks for a whole training: its tests come last."""
+    return trainings
+
+
+@pytest.fixture(scope="module")
+def log(late):
+    path, stdout = late[0].result()
     return stdout, path
 
 
 @pytest.fixture(scope="module")
-def stopped(trainings):
-    if trainings[1] is None:
+def stopped(late):
+    if late[1] is None:
         pytest.skip("Windows has no such terminals")
-    return trainings[1].result()
+    return late[1].result()
 
 
 def test_a_log_has_the_tutorials_lines_one_an_epoch_and_the_report(log):
@@ -142,7 +152,7 @@ def test_the_history_is_a_dict_of_lists_of_floats_and_nothing_else_is_left(log):
 
 def test_a_terminal_shows_keras_progress_bar_and_a_log_does_not(stopped, log):
     _, _, shown, _ = stopped
-    assert re.search("\r[^\n]", shown) and "10/10" in shown
+    assert re.search("\r[^\n]", shown) and "16/16" in shown
     assert "\r" not in log[0]
 
 

@@ -97,7 +97,7 @@ def measured(data):
     keras.utils.set_random_seed(1)
     model = MiniVGGNet.build(width=28, height=28, depth=1, classes=10)
     gaps = LossGap(*known, held_out=held_out)
-    options = {"x": batches(*known, batch_size=32), "eager": False}
+    options = {"x": batches(*known, batch_size=32)}
     options["validation_data"] = batches(x_test[:64], y_test[:64], batch_size=32)
     return model, fit(model, *known, gaps, **options), known, held_out
 
@@ -143,6 +143,7 @@ def test_a_smaller_last_batch_weighs_less(few):
 
 def test_batches_are_mixed_though_the_images_are_sorted(data):
     (x_train, y_train), _ = data
+    x_train, y_train = x_train[:160], y_train[:160]
     order = np.argsort(y_train.argmax(axis=1), kind="stable")
     x_sorted, y_sorted = x_train[order], y_train[order]
     model = network(layers.BatchNormalization())
@@ -561,14 +562,13 @@ def test_all_state_is_put_back_after_each_measurement(few):
     assert history["inference_mode_loss"] == history["held_out_loss"]
 
 
-@pytest.mark.parametrize("stop", [ZeroDivisionError, KeyboardInterrupt])
-def test_all_state_is_put_back_after_an_error_and_after_ctrl_c(few, stop):
+def test_all_state_is_put_back_after_an_error_and_after_ctrl_c(few):
     class Broken(layers.Layer):
-        broken = False
+        stop = None
 
         def call(self, x):
-            if self.broken:
-                raise stop
+            if self.stop:
+                raise self.stop
             return x
 
     broken = Broken()
@@ -577,11 +577,12 @@ def test_all_state_is_put_back_after_an_error_and_after_ctrl_c(few, stop):
     gaps = LossGap(*few)
     fit(model, *few, gaps, compiled=False)
     before = state(model)
-    broken.broken = True
-    with pytest.raises(stop):
-        gaps.on_epoch_end(1, {})
-    for variable, expected in zip(state(model), before, strict=True):
-        np.testing.assert_array_equal(variable, expected)
+    for stop in (ZeroDivisionError, KeyboardInterrupt):
+        broken.stop = stop
+        with pytest.raises(stop):
+            gaps.on_epoch_end(1, {})
+        for variable, expected in zip(state(model), before, strict=True):
+            np.testing.assert_array_equal(variable, expected)
 
 
 def test_an_eager_model_is_measured_eagerly(few):
@@ -642,13 +643,6 @@ def test_other_callbacks_see_the_losses(few, tmp_path):
     columns = (tmp_path / "log.csv").read_text().splitlines()[0].split(",")
     assert set(columns) >= MEASURED | {"held_out_loss"}
     assert len(history["training_mode_loss"]) == 1
-
-
-def test_split_gap_takes_what_fit_returns(few):
-    model = network()
-    model.compile("sgd", "categorical_crossentropy", run_eagerly=True)
-    history = model.fit(*few, validation_data=few, callbacks=[LossGap(*few)], verbose=0)
-    np.testing.assert_equal(split_gap(history), split_gap(history.history))
 
 
 def test_the_readmes_example_runs_as_it_stands(few, capsys):

@@ -9,7 +9,7 @@ import time
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
-from conftest import DEADLINE, ENVIRONMENT, ROOT, full_disk, link
+from conftest import DEADLINE, ENVIRONMENT, ROOT, ended, full_disk, link
 
 import plot_shift
 from pyimagesearch import matplotlib_backend
@@ -29,6 +29,41 @@ WITHOUT_WINDOWS = {
     for name in ENVIRONMENT
     if name not in {"MPLBACKEND", "DISPLAY", "WAYLAND_DISPLAY"}
 }
+
+
+@pytest.fixture(scope="session", autouse=True)
+def scripts(start, tmp_path_factory):
+    """The script as a person runs it, in several places, beside other tests."""
+    processes = {}
+
+    def script(name, history, *options, environment=ENVIRONMENT):
+        path = tmp_path_factory.mktemp("script") / "training.pickle"
+        if history:
+            path.write_bytes(pickle.dumps(history))
+        command = ["plot_shift.py", "--input", path, *options]
+        processes[name] = path, start(*command, env=environment)
+
+    script("no history", None)
+    for name, backend in [("no backend", "nonsense"), ("no toolkit", "webagg")]:
+        script(name, LOSSES, environment={**ENVIRONMENT, "MPLBACKEND": backend})
+    if sys.platform == "linux":  # elsewhere there is always a screen
+        script("no screen", LOSSES, environment=WITHOUT_WINDOWS)
+    script("no reader", FOUR, "--explain")
+    _, process = processes["no reader"]
+    process.stdout = process.stdout.close()
+    return processes
+
+
+@pytest.fixture(scope="session", autouse=True)
+def imports(start):
+    code = "import sys, plot_shift; print({'tensorflow', 'keras'} & set(sys.modules))"
+    return start("-c", code)
+
+
+@pytest.fixture(scope="module")
+def late(scripts):
+    """What they have done: the tests that ask for it come last."""
+    return scripts
 
 
 @pytest.fixture(autouse=True)
@@ -247,26 +282,15 @@ def test_very_many_epochs_are_drawn_in_seconds(draw):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="there is always a screen")
-def test_without_a_screen_the_figure_is_beside_the_input(path):
-    path.write_bytes(pickle.dumps(LOSSES))
-    done = script(path, environment=WITHOUT_WINDOWS)
+def test_without_a_screen_the_figure_is_beside_the_input(late):
+    path, process = late["no screen"]
+    status, stdout, stderr = ended(process)
     png = path.with_name("training.png")
-    assert (done.returncode, done.stderr) == (0, "")
-    figure, why = done.stdout.splitlines()
+    assert (status, stderr) == (0, "")
+    figure, why = stdout.splitlines()
     assert figure == f"[INFO] the figure is in {png}"
     assert why == "[INFO] no window: there is no screen"
     assert plt.imread(png).shape == (480, 640, 4)
-
-
-def script(path, *options, environment=ENVIRONMENT, **variables):
-    return subprocess.run(
-        [sys.executable, ROOT / "plot_shift.py", "--input", path, *options],
-        env={**environment, **variables},
-        capture_output=True,
-        text=True,
-        timeout=DEADLINE,
-        check=False,
-    )
 
 
 def test_it_says_why_there_is_no_window(monkeypatch):
@@ -344,11 +368,8 @@ def test_ctrl_c_at_the_window_is_a_line(path):
     assert list(path.parent.iterdir()) == [path]
 
 
-def test_it_imports_no_tensorflow():
-    code = "import sys, plot_shift; print({'tensorflow', 'keras'} & set(sys.modules))"
-    command = [sys.executable, "-c", code]
-    shown = subprocess.check_output(command, cwd=ROOT, text=True, timeout=DEADLINE)
-    assert shown == "set()\n"
+def test_it_imports_no_tensorflow(late, imports):
+    assert ended(imports) == (0, "set()\n", "")
 
 
 # What ends it in a line
@@ -409,10 +430,11 @@ def test_explain_says_how_to_measure_a_history_that_was_not(path, capsys):
     assert list(path.parent.iterdir()) == [path]
 
 
-def test_a_bad_history_is_one_line_and_exit_status_1(run, tmp_path):
-    status, stdout, stderr = run("plot_shift.py", "-i", tmp_path / "missing.pickle")
+def test_a_bad_history_is_one_line_and_exit_status_1(late):
+    path, process = late["no history"]
+    status, stdout, stderr = ended(process)
     assert (status, stdout) == (1, "")
-    assert "missing.pickle cannot be read" in stderr and stderr.count("\n") == 1
+    assert f"{path} cannot be read" in stderr and stderr.count("\n") == 1
     assert stderr.startswith("plot_shift.py: error: ")
 
 
@@ -439,42 +461,29 @@ def test_a_full_disk_leaves_no_half_figure(path, capsys):
     assert len(list(path.parent.iterdir())) == 2
 
 
-@pytest.mark.skipif(os.name == "nt", reason="the shell is another one")
-def test_nobody_reads_the_table_and_the_figure_is_there(path):
-    path.write_bytes(pickle.dumps(FOUR))
-    output = path.with_suffix(".png")
-    command = f"'{sys.executable}' plot_shift.py -i '{path}' --explain -o '{output}'"
-    done = subprocess.run(
-        f"{command} | true",
-        shell=True,
-        cwd=ROOT,
-        env=ENVIRONMENT,
-        capture_output=True,
-        timeout=DEADLINE,
-        check=False,
-    )
-    assert done.stderr == b""
-    assert output.exists()
+def test_nobody_reads_the_table_and_the_figure_is_there(late):
+    path, process = late["no reader"]
+    process.wait(DEADLINE)
+    assert process.stderr.read() == ""
+    assert path.with_suffix(".png").exists()
 
 
-def test_a_backend_that_does_not_exist_is_one_line(path):
-    path.write_bytes(pickle.dumps(LOSSES))
-    done = script(path, MPLBACKEND="nonsense")
-    assert done.returncode == 1 and done.stderr.count("\n") == 1
-    assert "matplotlib does not start" in done.stderr and "MPLBACKEND" in done.stderr
+def test_a_backend_that_does_not_exist_is_one_line(late):
+    status, _, stderr = ended(late["no backend"][1])
+    assert status == 1 and stderr.count("\n") == 1
+    assert "matplotlib does not start" in stderr and "MPLBACKEND" in stderr
 
 
-def test_a_toolkit_that_is_not_there_is_one_line(path):
+def test_a_toolkit_that_is_not_there_is_one_line(late):
     try:
         __import__("tornado")
     except ImportError:
         pass
     else:
         pytest.skip("this toolkit is there")
-    path.write_bytes(pickle.dumps(LOSSES))
-    done = script(path, MPLBACKEND="webagg")
-    assert done.returncode == 1 and done.stderr.count("\n") == 1
-    assert "ornado" in done.stderr and "MPLBACKEND" in done.stderr
+    status, _, stderr = ended(late["no toolkit"][1])
+    assert status == 1 and stderr.count("\n") == 1
+    assert "ornado" in stderr and "MPLBACKEND" in stderr
 
 
 def test_a_missing_latex_is_one_line(path, monkeypatch, capsys):
