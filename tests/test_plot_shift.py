@@ -486,6 +486,13 @@ def test_a_toolkit_that_is_not_there_is_one_line(late):
     assert "ornado" in stderr and "MPLBACKEND" in stderr
 
 
+def test_a_missing_matplotlib_is_one_line(start):
+    code = "import sys; sys.modules['matplotlib'] = None; import plot_shift"
+    status, _, stderr = ended(start("-c", code))
+    assert status == 1 and stderr.count("\n") == 1
+    assert "matplotlib does not start" in stderr and "requirements.txt" in stderr
+
+
 def test_a_missing_latex_is_one_line(path, monkeypatch, capsys):
     path.write_bytes(pickle.dumps(LOSSES))
     monkeypatch.setenv("PATH", str(path.parent))
