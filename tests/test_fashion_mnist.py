@@ -207,9 +207,9 @@ def test_with_a_seed_and_with_explain_the_history_is_the_same_bit_for_bit(stoppe
 # Until the training
 
 
-@pytest.fixture
+@pytest.fixture(autouse=True)
 def until_fit(monkeypatch):
-    """Run the script until the training would begin, which takes an hour."""
+    """Run the script until the training would begin, which takes an hour or more."""
 
     class Compiled(Exception):
         pass
