@@ -27,8 +27,9 @@ os.environ["KERAS_HOME"] = str(KERAS_HOME)
 os.environ["MPLBACKEND"] = "agg"
 sys.path.insert(0, str(ROOT))
 
-# What processes get: all but the variables that the script itself sets, here below.
-ENVIRONMENT = dict(os.environ)
+# What processes get: all but the variables that the script itself sets, here below, and
+# a cache of their own, as tests damage the other one while processes run.
+ENVIRONMENT = {**os.environ, "KERAS_HOME": str(KERAS_HOME / "processes")}
 
 # LossGap, and Python itself now and then, looks at all objects. Those of the libraries
 # never change: without them the tests are faster.
@@ -46,6 +47,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 @pytest.fixture(scope="session", autouse=True)
 def keras_home():
     fill_cache()
+    shutil.copytree(TINY_CACHE, ENVIRONMENT["KERAS_HOME"])
     yield
     shutil.rmtree(KERAS_HOME)
 
@@ -93,9 +95,9 @@ def start(keras_home):
         process.communicate()
 
 
-def ended(process):
+def ended(process, timeout=DEADLINE):
     """Wait for a process: its exit status, stdout and stderr."""
-    stdout, stderr = process.communicate(timeout=DEADLINE)
+    stdout, stderr = process.communicate(timeout=timeout)
     return process.returncode, stdout, stderr
 
 
