@@ -61,7 +61,7 @@ def plot(args):
     marker = "o" if len(epochs) == 1 else None  # a line needs two points
 
     plt.style.use("ggplot")
-    if len(epochs) > 10_000:
+    if len(epochs) > 1_000:
         plt.rc("legend", loc="upper right")  # to look for the best place takes long
     if args.output:
         plt.switch_backend("agg")
