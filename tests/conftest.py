@@ -33,11 +33,12 @@ ENVIRONMENT = {**os.environ, "KERAS_HOME": str(KERAS_HOME / "processes")}
 
 # LossGap, and Python itself now and then, looks at all objects. Those of the libraries
 # never change: without them the tests are faster.
+gc.disable()
 import fashion_mnist  # noqa: F401
 import plot_shift  # noqa: F401
 
-gc.collect()
 gc.freeze()
+gc.enable()
 
 # A shell that starts the tests in the background ignores Ctrl-C; their processes obey it.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
