@@ -87,7 +87,7 @@ def start(keras_home):
         processes.append(process)
         if hasattr(os, "setpriority"):
             # What runs beside the tests does not hold them up.
-            os.setpriority(os.PRIO_PROCESS, process.pid, 5)
+            os.setpriority(os.PRIO_PROCESS, process.pid, 10)
         return process
 
     yield start
