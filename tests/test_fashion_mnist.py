@@ -56,7 +56,8 @@ def stopped_trainings(start, folder):
     """Two trainings to one target and with one seed, stopped after two epochs or more.
 
     One is explained, in a terminal, and stopped by Ctrl-C. The other one writes where
-    nothing can be written, on systems with such a place, and is killed.
+    nothing can be written, on systems with such a place, and is killed. Then the line
+    after Ctrl-C is obeyed.
     """
     path = folder / "training.pickle"
     options = ["--history", path, "--epochs", "1000", "--seed", "0"]
@@ -91,7 +92,11 @@ def stopped_trainings(start, folder):
     os.close(ours)
     status, _, stderr = ended(interrupted)
     ended(killed)
-    return path, status, shown.decode(), stderr
+    command = stderr.splitlines()[-1].split("plot them with: ")[-1]
+    plot = subprocess.run(
+        command, shell=True, env=ENVIRONMENT, timeout=DEADLINE, check=False
+    )
+    return path, status, shown.decode(), stderr, plot.returncode
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -153,12 +158,12 @@ def test_the_history_is_a_dict_of_lists_of_floats_and_nothing_else_is_left(log):
 
 
 def test_a_terminal_shows_keras_progress_bar(stopped):
-    _, _, shown, _ = stopped
+    _, _, shown, _, _ = stopped
     assert re.search("\r[^\n]", shown) and "10/10" in shown
 
 
 def test_ctrl_c_says_what_is_left_in_a_line_of_its_own(stopped):
-    path, status, shown, stderr = stopped
+    path, status, shown, stderr, _ = stopped
     assert status == 130
     assert shown.endswith("\n")
     line = stderr.splitlines()[-1]
@@ -170,17 +175,13 @@ def test_ctrl_c_says_what_is_left_in_a_line_of_its_own(stopped):
 
 
 def test_the_line_after_ctrl_c_runs_as_it_is_printed(stopped):
-    path, _, _, stderr = stopped
-    command = stderr.splitlines()[-1].split("plot them with: ")[1]
-    done = subprocess.run(
-        command, shell=True, env=ENVIRONMENT, timeout=DEADLINE, check=False
-    )
-    assert done.returncode == 0
+    path, _, _, _, plotted = stopped
+    assert plotted == 0
     assert len(list(path.parent.glob("*.png"))) == 1
 
 
 def test_a_killed_training_keeps_its_epochs_apart_from_the_others(stopped):
-    path, _, _, _ = stopped
+    path, _, _, _, _ = stopped
     names = {file.name for file in path.parent.glob("*.partial")}
     assert names == {"training.pickle.partial", "training.pickle.2.partial"}
     assert not path.exists()
@@ -196,7 +197,7 @@ def both(path):
 
 
 def test_with_a_seed_and_with_explain_the_history_is_the_same_bit_for_bit(stopped):
-    path, _, _, _ = stopped
+    path, _, _, _, _ = stopped
     killed, interrupted = both(path)
     epochs = min(len(killed["loss"]), len(interrupted["loss"]))
     assert epochs >= 2
