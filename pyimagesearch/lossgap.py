@@ -1,9 +1,7 @@
 """Measure why the validation loss differs from the training loss."""
 
 import inspect
-import math
 from contextlib import contextmanager
-from gc import get_objects
 
 import keras
 import numpy as np
@@ -14,28 +12,31 @@ class LossGap(keras.callbacks.Callback):
     """Measure the loss after each epoch, in training mode and in inference mode.
 
     Keras reports a training loss that is averaged over the epoch, in training mode.
-    This callback adds losses that are measured *after* the epoch to its logs:
+    This callback adds losses to its logs that are measured *after* the epoch, all but
+    the last one on the same training data:
 
-    - `training_mode_loss`: on training data, with dropout on and the statistics of
-      each batch;
-    - `inference_mode_loss`: on the same data, as `model.evaluate` and the validation
-      see them;
-    - `held_out_loss`: the same on data that are like the training data, but never
-      trained on; only with `held_out`.
+    - `training_mode_loss`: as `fit` computes it, with dropout, and with each batch's
+      own statistics in batch normalization;
+    - `batch_statistics_loss`, only of a model with `keras.layers.BatchNormalization`:
+      in inference mode, but for these layers, which are as in training mode;
+    - `inference_mode_loss`: as `model.evaluate` and the validation compute it;
+    - `held_out_loss`, only with `held_out`: in inference mode, on data that are like
+      the training data, but never trained on.
 
-    `pyimagesearch.history.split_gap` tells from them how much of the gap each of its
-    reasons explains.
+    `gap.split_gap` tells from them how much of the gap each of its reasons explains.
 
     The training goes on as if nothing had been measured: after each measurement, after
-    an error and after Ctrl-C too, the model's variables and Keras' seed generators are
-    put back. What it cannot put back is state that it cannot see: `tf.random` in a
-    model that runs eagerly, numbers that a layer keeps in Python, and the replicas'
-    own averages of batch normalization under a distribution strategy.
+    an error and after Ctrl-C too, the model's variables and the seeds of its layers are
+    put back. What cannot be put back is state that no model tells of: `keras.random`
+    without a seed, `tf.random` in a model that runs eagerly, numbers that a layer keeps
+    in Python, a `tf.Variable` in a list or dict of a layer, and the replicas' own
+    moving averages under a distribution strategy.
 
-    The parts are undefined where `loss` and `val_loss` are not the loss of one model:
-    with a `train_step` or `test_step` of your own that computes another loss, and with
-    `SwapEMAWeights`, which validates the averaged weights. A batch of Keras 3.0 weighs
-    the same whatever its size: there, take a `batch_size` that divides the data.
+    The parts of the gap are undefined where `loss` and `val_loss` are not the loss of
+    one model: with a `train_step` or `test_step` of your own that computes another
+    loss, and with `SwapEMAWeights`, which validates the averaged weights. Batch
+    normalization counts as regularization where it does not derive from Keras' layer,
+    and is undefined where `fit` calls one layer in both modes.
 
     Example:
 
@@ -56,228 +57,219 @@ class LossGap(keras.callbacks.Callback):
     `History` always does.
 
     With `fit(..., class_weight={0: 1.0, 1: 5.0})` the same weights are needed here, or
-    what they change would be counted as timing:
+    what they change is counted as timing:
 
     ```python
     weights = np.array([1.0, 5.0])[y_train]  # for y_train as class numbers
     LossGap(x_train, y_train, sample_weight=weights)
     ```
 
+    Where `fit` gets augmented data, from a `map` in its data set, these data must be
+    augmented in the same way, or what augmentation costs is counted as timing.
+    Augmentation layers inside the model are regularization.
+
     Args:
         x: the training data or, as every epoch measures all of it, a random sample of
-            a few thousand, shape `(n, ...)`. Arrays, or dicts, lists or tuples of
-            them, are read batch by batch without a copy. Or a data set: a
+            a few thousand, shape `(n, ...)`: arrays, or dicts, lists or tuples of them,
+            as for `fit`. They are copied once, in a mixed order. Or a data set: a
             `tf.data.Dataset`, a `keras.utils.PyDataset` or a generator that yields
             batches as for `fit`. It must be another object than the one that `fit`
-            reads, since measuring would draw on its order, and where training mode
-            depends on the batch (batch normalization) its batches must be mixed. A
-            generator goes on where it is, so the two modes see different batches.
+            reads, since measuring would draw on its order, and it should yield the same
+            examples each time, in mixed batches. A generator goes on where it is, so
+            the modes see different batches.
         y: the labels, as for `fit`; `None` if `x` has them.
         batch_size: examples in a batch of arrays. It must be `fit`'s: batch
             normalization depends on it, and with `reduction="sum"` the loss itself
-            does. Defaults to 32. Training mode sees arrays in a mixed order.
+            does. Defaults to 32.
         sample_weight: what `fit` gets as `sample_weight`, for these data. Defaults to
             `None`.
-        steps: batches to measure, as for `model.evaluate`; needed for endless data
-            sets and for generators. Defaults to `None`, all.
+        steps: batches to measure, as for `model.evaluate`, of the held-out data too;
+            needed for endless data sets and for generators. Defaults to `None`, all.
         held_out: `(x, y)`, `(x, y, sample_weight)` or a data set: from the same source
             as the training data, but never given to `fit`. Defaults to `None`.
 
     Raises:
-        ValueError: before the first epoch, in one line, if the data are empty, of
-            unequal lengths, endless without `steps`, or do not fit the model; and if
-            the model has no loss.
+        ValueError: if the data are empty, of unequal lengths, or endless without
+            `steps`, and before the first epoch if the model has no loss. Data that do
+            not fit the model raise Keras' own error, before the first epoch too.
     """
 
     def __init__(
         self, x, y=None, batch_size=32, sample_weight=None, steps=None, held_out=None
     ):
         super().__init__()
-        data = x, y, sample_weight
-        self.data = data_set(data, batch_size, steps)
-        self.mixed_data = data_set(data, batch_size, steps, mixed=True)
+        self.steps = steps
+        self.data = evaluate_arguments("x", (x, y, sample_weight), batch_size, steps)
         self.held_out = None
         if held_out is not None:
             data = keras.utils.unpack_x_y_sample_weight(held_out)
-            self.held_out = data_set(data, batch_size, steps, name="held_out: ")
-        self.steps = steps
+            self.held_out = evaluate_arguments("held_out", data, batch_size, steps)
 
     def on_train_begin(self, logs=None):
-        self.training_mode = TrainingMode(self.model)
-        self.training_mode.compile(
-            run_eagerly=self.model.run_eagerly, jit_compile=self.model.jit_compile
-        )
         # One batch of each shows what does not fit, before an epoch is spent on it.
-        try:
-            self.measure({}, steps=1)
-        except (AttributeError, TypeError, ValueError, tf.errors.OpError) as error:
-            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-            raise ValueError(f"LossGap cannot measure this: {reason}") from error
+        # Inference mode comes first: it builds the model, under the names of `fit`.
+        in_inference_mode = {"inference_mode_loss": (self.model, self.data)}
+        if self.held_out is not None:
+            in_inference_mode["held_out_loss"] = (self.model, self.held_out)
+        self.measure(in_inference_mode, steps=1)
+
+        normalization = BatchNormalizationModes(self.model)
+        training_mode = OtherMode(self.model, normalization, training=True)
+        in_other_modes = {"training_mode_loss": (training_mode, self.data)}
+        if normalization.layers:
+            batch_statistics = OtherMode(self.model, normalization, training=False)
+            in_other_modes["batch_statistics_loss"] = (batch_statistics, self.data)
+        self.measure(in_other_modes, steps=1)
+        self.passes = {**in_other_modes, **in_inference_mode}
 
     def on_epoch_end(self, epoch, logs):
-        self.measure(logs, self.steps)
+        logs.update(self.measure(self.passes, self.steps))
 
-    def measure(self, logs, steps):
-        variables = variables_of(self.model)
-
-        def loss_of(model, data):
-            with unchanged(variables):
-                results = model.evaluate(data, steps=steps, verbose=0, return_dict=True)
+    def measure(self, passes, steps):
+        losses = {}
+        for name, (model, data) in passes.items():
+            with unchanged(self.model):
+                results = model.evaluate(
+                    **data, steps=steps, verbose=0, return_dict=True
+                )
             if "loss" not in results:
-                raise ValueError("the model's own test_step returns no 'loss'")
-            return results["loss"]
+                raise ValueError(
+                    "LossGap: there is no loss to measure: the data are empty, or the "
+                    "model's own test_step returns no 'loss'"
+                )
+            losses[name] = results["loss"]
+        return losses
 
-        logs["training_mode_loss"] = loss_of(self.training_mode, self.mixed_data)
-        logs["inference_mode_loss"] = loss_of(self.model, self.data)
-        if self.held_out is not None:
-            logs["held_out_loss"] = loss_of(self.model, self.held_out)
 
+class OtherMode(keras.Model):
+    """A model whose `evaluate` computes the loss of `model` in another mode.
 
-class TrainingMode(keras.Model):
-    """A model whose `evaluate` runs `model` in training mode, with `model`'s loss."""
+    That is training mode or, with `training=False`, inference mode but for batch
+    normalization, which is as it was in training mode.
+    """
 
-    def __init__(self, model):
+    def __init__(self, model, normalization, training):
         super().__init__()
-        # What comes in is `model`'s to cast, which may have layers that want it whole.
-        self.autocast = False
         self.inner = model
+        self.normalization = normalization
+        self.training = training
+        self.mean = keras.metrics.Mean()
+        self.compile(
+            run_eagerly=model.run_eagerly,
+            jit_compile=model.jit_compile,
+            steps_per_execution=model.steps_per_execution,
+        )
 
-    def call(self, inputs):
-        return self.inner(inputs, **training_of(self.inner.call))
+    def test_step(self, data):
+        # As Keras' own, which would cast the inputs as this model's.
+        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+        with self.normalization.in_training_mode(note=self.training):
+            y_pred = self.inner(x, **mode_of(self.inner.call, self.training))
+        mode = mode_of(self.inner.compute_loss, self.training)
+        loss = self.inner.compute_loss(x, y, y_pred, sample_weight, **mode)
+        first = next(part for part in tf.nest.flatten(x) if part is not None)
+        self.mean.update_state(loss, sample_weight=tf.shape(first)[0])
+        return {"loss": self.mean.result()}
 
-    def compute_loss(
-        self, x=None, y=None, y_pred=None, sample_weight=None, training=False
-    ):
-        mode = training_of(self.inner.compute_loss)
-        return self.inner.compute_loss(x, y, y_pred, sample_weight, **mode)
 
-
-def training_of(method):
+def mode_of(method, training):
     # As Keras does: `fit` sets the mode only of a method that takes it.
     takes_mode = "training" in inspect.signature(method).parameters
-    return {"training": True} if takes_mode else {}
+    return {"training": training} if takes_mode else {}
 
 
-def variables_of(model):
-    """Return whatever state a measurement may change."""
-    parts = [
-        *model.variables,
-        # Those that a layer keeps past Keras too, such as the state of an RNN.
-        *tf.train.TrackableView(model).descendants(),
-        # The one that all of `keras.random` shares is no model's, and has no other name.
-        *(
-            part.state
-            for part in get_objects()
-            if issubclass(type(part), keras.random.SeedGenerator)
-        ),
-    ]
-    # Only `fit` changes these, and they may be larger than the model.
-    others = {id(variable) for variable in getattr(model.optimizer, "variables", ())}
-    return [
-        part
-        for part in parts
-        if hasattr(part, "assign") and hasattr(part, "numpy") and id(part) not in others
-    ]
+class BatchNormalizationModes:
+    """The batch normalization layers of a model, and their modes in training mode.
+
+    Not all are in training mode there: a model may call one with `training=False`.
+    """
+
+    def __init__(self, model):
+        self.modes = {}
+        # `model.layers` has no layers inside layers, and Keras no public name for them.
+        self.layers = [
+            layer
+            for layer in model._flatten_layers()
+            if isinstance(layer, keras.layers.BatchNormalization)
+            and mode_of(layer.call, True)
+        ]
+
+    @contextmanager
+    def in_training_mode(self, note):
+        """Note the mode in which each layer is called, or set what was noted."""
+
+        def replacement(layer, call):
+            def call_in_mode(*args, training=None, **kwargs):
+                if note:
+                    self.modes[layer] = training
+                return call(*args, training=self.modes.get(layer), **kwargs)
+
+            return call_in_mode
+
+        for layer in self.layers:
+            layer.call = replacement(layer, layer.call)
+        try:
+            yield
+        finally:
+            for layer in self.layers:
+                del layer.call
 
 
 @contextmanager
-def unchanged(variables):
-    values = [variable.numpy() for variable in variables]
+def unchanged(model):
+    """Put the state that a measurement may change back afterwards."""
+    # What Keras knows of, and what only TensorFlow does, such as the state of an RNN;
+    # of a variable of Keras, the one of TensorFlow inside.
+    parts = [*model.variables, *tf.train.TrackableView(model).descendants()]
+    parts = [part for part in parts if hasattr(part, "numpy")]
+    parts = [part if isinstance(part, tf.Variable) else part.value for part in parts]
+    variables = {id(part): part for part in parts}
+    # Only `fit` changes the optimizer's, and they may be larger than the model.
+    for variable in model.optimizer.variables:
+        variables.pop(id(variable.value), None)
+    values = [tf.identity(variable) for variable in variables.values()]
     try:
         yield
     finally:
-        for variable, value in zip(variables, values):
+        for variable, value in zip(variables.values(), values):
             variable.assign(value)
 
 
-def data_set(data, batch_size, steps, mixed=False, name=""):
-    """Return what `model.evaluate` can read again and again.
-
-    Args:
-        data: `(x, y, sample_weight)`: arrays, or a data set and twice `None`.
-        batch_size: examples in a batch of arrays.
-        steps: batches that are wanted, or `None` for all.
-        mixed: whether to read arrays in a mixed order, the same each time.
-        name: what to call the data in an error.
-
-    Raises:
-        ValueError: if it is empty, endless, or of unequal lengths.
-    """
-    x, y, sample_weight = data
-    if not all(hasattr(part, "shape") for part in tf.nest.flatten(x)):
-        if y is not None or sample_weight is not None:
+def evaluate_arguments(name, data, batch_size, steps):
+    """Return arguments for `model.evaluate`: arrays in a mixed order, or a data set."""
+    arguments = dict(zip(["x", "y", "sample_weight"], data))
+    if not all(hasattr(part, "shape") for part in tf.nest.flatten(arguments["x"])):
+        if steps is None and is_endless(arguments["x"]):
             raise ValueError(
-                f"LossGap: {name}x is no array: y and sample_weight belong into the "
-                "data set"
+                f"LossGap: {name} may be endless: say with steps=... how many batches "
+                "to measure"
             )
-        if steps is None and is_endless(x):
-            raise ValueError(
-                f"LossGap: {name}the data set may be endless: say with steps=... how "
-                "many batches to measure"
-            )
-        # Keras may report the loss of no batches as 0.
-        if isinstance(x, tf.data.Dataset) and not any(True for _ in x.take(1)):
-            raise ValueError(
-                f"LossGap: {name}the data set is empty: give training data"
-            )
-        return x
+        return arguments
 
-    # Several inputs may be a list, which a data set would take for one array.
-    x, y = (tuple(part) if isinstance(part, list) else part for part in (x, y))
-    arrays = (x,) if y is None else (x, y)
-    arrays = arrays if sample_weight is None else (x, y, sample_weight)
-    arrays = tf.nest.map_structure(as_array, arrays)
-    flat_arrays = tf.nest.flatten(arrays)
-    lengths = {len(array) for array in flat_arrays}
-    if len(lengths) > 1:
-        counts = " and ".join(map(str, sorted(lengths)))
+    arrays = [array for array in tf.nest.flatten(arguments) if array is not None]
+    lengths = sorted({array.shape[0] for array in arrays})
+    if len(lengths) > 1 or lengths == [0]:
         raise ValueError(
-            f"LossGap: {name}x, y and sample_weight have {counts} entries: give as many "
-            "of each"
+            f"LossGap: the arrays of {name} have {' and '.join(map(str, lengths))} "
+            "entries: give as many of each, and at least one"
         )
-    order = np.arange(*lengths)
-    if len(order) == 0:
-        raise ValueError(f"LossGap: {name}x is empty: give training data")
-    if mixed:
-        np.random.default_rng(0).shuffle(order)
-
-    # Keras casts the arrays that `fit` gets like this.
-    dtypes = [
-        tf.as_dtype(keras.config.floatx() if array.dtype.kind == "f" else array.dtype)
-        for array in flat_arrays
-    ]
-
-    def read(index):
-        rows = order[index * batch_size : (index + 1) * batch_size]
-        return [
-            array[rows].astype(dtype.as_numpy_dtype)
-            for array, dtype in zip(flat_arrays, dtypes)
-        ]
-
-    def batch(index):
-        parts = tf.numpy_function(read, [index], dtypes)
-        for part, array in zip(parts, flat_arrays):
-            part.set_shape((None, *array.shape[1:]))
-        return tf.nest.pack_sequence_as(arrays, parts)
-
-    count = math.ceil(len(order) / batch_size)
-    return tf.data.Dataset.range(count).map(batch).prefetch(1)
+    # Sorted data would make batches, and a few of them, unlike the training data.
+    order = np.random.default_rng(0).permutation(lengths[0])
+    mixed = tf.nest.map_structure(lambda array: rows_of(array, order), arguments)
+    return {**mixed, "batch_size": batch_size}
 
 
-def as_array(part):
-    array = np.asarray(part)
-    if array.shape != tuple(part.shape):
-        raise ValueError(
-            f"LossGap: a {type(part).__name__} cannot be read batch by batch: give a "
-            "tf.data.Dataset of batches"
-        )
-    return array
+def rows_of(array, order):
+    if array is None:
+        return None
+    if hasattr(array, "iloc"):  # pandas
+        return array.iloc[order]
+    return tf.gather(array, order) if tf.is_tensor(array) else array[order]
 
 
 def is_endless(data_set):
     if isinstance(data_set, tf.data.Dataset):
         return data_set.cardinality() == tf.data.INFINITE_CARDINALITY
     if isinstance(data_set, keras.utils.PyDataset):
-        # Keras 3.0 has no endless ones, and no such attribute.
-        return getattr(data_set, "num_batches", 0) is None
+        return data_set.num_batches is None
     return inspect.isgenerator(data_set)
