@@ -1,4 +1,4 @@
-"""Training histories: save them, load them, and split the gap between the losses.
+"""Training histories: save them, load them safely and check them.
 
 A history is what Keras' `model.fit(...).history` is: a dict with a list of numbers
 for each metric, one number an epoch. This module needs no TensorFlow.
@@ -6,22 +6,16 @@ for each metric, one number an epoch. This module needs no TensorFlow.
 
 import os
 import pickle
-import stat
+import struct
 from pathlib import Path
 
-import numpy as np
-
-from pyimagesearch import picklereader, wholefile
-from pyimagesearch.endings import ExplainedError
-
-# The two losses of every history, and those that LossGap adds.
-REPORTED = ["loss", "val_loss"]
-MEASURED = ["training_mode_loss", "inference_mode_loss"]
-HELD_OUT = "held_out_loss"
+# The losses that are used here; the last four are LossGap's.
+LOSSES = ["loss", "val_loss", "training_mode_loss", "batch_statistics_loss"]
+LOSSES += ["inference_mode_loss", "held_out_loss"]
 
 
-class HistoryError(ExplainedError):
-    """A history cannot be saved or used; the message is one line that says why."""
+class HistoryError(Exception):
+    """A history cannot be saved or used; the message says why and what to do."""
 
 
 def save(history: dict, path: Path) -> None:
@@ -31,155 +25,102 @@ def save(history: dict, path: Path) -> None:
         HistoryError: if it cannot be written; a file already there is unchanged.
     """
     plain = {name: [float(value) for value in history[name]] for name in history}
+    # Renaming is one step: a kill leaves the old file or the new one, never a half.
+    unfinished = path.with_name(f"{path.name}.tmp")
     try:
-        wholefile.write(path, pickle.dumps(plain))
+        unfinished.write_bytes(pickle.dumps(plain))
+        os.replace(unfinished, path)
     except OSError as error:
         raise HistoryError(
-            f"{path} cannot be written ({error.strerror}): make room or choose another "
-            "folder; what the file held before is unchanged"
+            f"{path} cannot be written ({error}): make room there"
         ) from error
 
 
 def load(path: Path) -> dict:
     """Load a pickled history, of this project's or anyone's Keras, and check it.
 
-    Python's own way to load a pickle can run code. This does not: see `picklereader`.
+    A pickle can run code when it is loaded, but not here. Still, a file that is made for
+    it can take all memory, or never end.
 
     Returns:
-        A dict of metrics. `loss` and `val_loss`, and what `LossGap` has measured, are
-        float arrays of one shape `(epochs,)`, with at least one epoch; NaN and
-        infinity are numbers here. Other metrics are as they were saved.
+        A dict. `loss` and `val_loss`, and what `LossGap` has measured, are lists of
+        numbers of one length, at least 1. What else it holds is not checked.
 
     Raises:
         HistoryError: if the file is missing, damaged, unsafe, or not a history.
     """
-    history = read(path)
-    if type(history) is not dict:
-        raise HistoryError(
-            f"{path} is not a training history: it holds a {type(history).__name__}, "
-            "not a dict"
-        )
-    for name in REPORTED:
-        if name not in history:
-            raise HistoryError(f"{path} has no {name}: train with validation data")
-    losses = {
-        name: as_numbers(history[name], f"{path} is damaged: {name}")
-        for name in [*REPORTED, *MEASURED, HELD_OUT]
-        if name in history
-    }
-    check_lengths(losses, f"{path} cannot be used: ")
-    return {**history, **losses}
-
-
-def read(path):
+    advice = "give the file that fashion_mnist.py --history wrote"
     try:
-        status = os.stat(path)
-        if not stat.S_ISREG(status.st_mode) and not stat.S_ISDIR(status.st_mode):
-            # A device or a pipe may be endless, or keep us waiting for ever.
-            raise HistoryError(
-                f"{path} is no regular file: give the file that fashion_mnist.py "
-                "--history wrote"
-            )
         with open(path, "rb") as file:
-            data = file.read(picklereader.MOST_BYTES + 1)
-    except (OSError, ValueError) as error:
-        # A ValueError is a null character in the name.
-        reason = getattr(error, "strerror", None) or error
-        raise HistoryError(
-            f"{path} cannot be read ({reason}): give the file that fashion_mnist.py "
-            "--history wrote"
-        ) from error
-    if not data:
-        raise HistoryError(f"{path} is empty: train again")
-    try:
-        return picklereader.loads(data)
-    except picklereader.UnsafePickleError as error:
-        raise HistoryError(
-            f"{path} was not loaded: it asks for {error}, which no training history "
-            "needs and which could run code"
-        ) from error
-    except picklereader.DamagedPickleError as error:
-        raise HistoryError(
-            f"{path} is {error}: give the file that fashion_mnist.py --history wrote, "
-            "or train again"
-        ) from error
+            # The encoding is for Python 2, whose text and bytes were one.
+            history = HistoryUnpickler(file, encoding="latin1").load()
+    except Exception as error:  # a damaged pickle can raise nearly anything
+        raise HistoryError(f"{path} cannot be loaded ({error}): {advice}") from error
 
-
-def as_numbers(values, where):
-    # Item by item, before NumPy sees them: it would follow lists inside the list.
-    if type(values) not in (list, picklereader.Array) or not all(
-        type(value) in (int, float) for value in values
-    ):
-        raise HistoryError(f"{where} is not a list of numbers: train again")
-    try:
-        numbers = np.array([float(value) for value in values])
-    except OverflowError as error:
+    if type(history) is not dict or "loss" not in history:
+        raise HistoryError(f"{path} is no training history: {advice}")
+    if "val_loss" not in history:
+        raise HistoryError(f"{path} has no val_loss: train with validation data")
+    losses = {name: history[name] for name in LOSSES if name in history}
+    for name, values in losses.items():
+        # Before NumPy sees them: it would ask an object for its `__array_interface__`.
+        if type(values) is not list or {*map(type, values)} - {int, float}:
+            raise HistoryError(f"{path}: {name} is not a list of numbers: train again")
+    if len({*map(len, losses.values())}) > 1 or not losses["loss"]:
+        lengths = ", ".join(f"{name} {len(losses[name])}" for name in losses)
         raise HistoryError(
-            f"{where} has a number of many digits: train again"
-        ) from error
-    # Keras computes in float32: what is beyond is infinite, and cannot be drawn.
-    too_large = np.abs(numbers) > np.finfo(np.float32).max
-    return np.where(too_large, np.copysign(np.inf, numbers), numbers)
-
-
-def check_lengths(losses, where=""):
-    """Raise a HistoryError unless there is one number of each for each epoch."""
-    lengths = {name: len(values) for name, values in losses.items()}
-    if len(set(lengths.values())) > 1:
-        raise HistoryError(
-            f"{where}its lists have unequal lengths, "
-            + ", ".join(f"{name} {length}" for name, length in lengths.items())
-            + ": validate after every epoch, with validation_freq=1"
+            f"{path} does not have each loss of each epoch ({lengths}): train at least "
+            "one, and validate after each, with validation_freq=1"
         )
-    if 0 in lengths.values():
-        raise HistoryError(f"{where}it has no epochs: train for at least one")
+    return history
 
 
-@np.errstate(invalid="ignore")  # a training that diverged has infinite losses
-def split_gap(history) -> dict[str, np.ndarray]:
-    """Split the gap `loss - val_loss` of each epoch into its reasons.
+class HistoryUnpickler(pickle.Unpickler):
+    """Loads dicts, lists, text and numbers, those of NumPy too, and nothing else.
 
-    Args:
-        history: what `model.fit` returns, its `.history`, or what `load` returns,
-            measured by `LossGap`.
-
-    Returns:
-        Arrays of the shape `(epochs,)`, in the unit of the loss, whose sum is the gap:
-
-        - `timing`: the training loss is averaged during the epoch, while the network
-          still learns, and the validation loss is taken after it;
-        - `regularization`: dropout and the statistics of each batch are on in
-          training mode and off in inference mode;
-        - `memorization`, if `LossGap` had held-out data: the network knows the data
-          that it is trained on (negative);
-        - `data`: the validation data are easier (positive) or harder (negative) than
-          held-out training data. Without held-out data it is this and memorization in
-          one.
-
-    Raises:
-        HistoryError: if the history was not measured, or not in every epoch.
-
-    Source: the three reasons are those of
-    https://pyimagesearch.com/2019/10/14/why-is-my-validation-loss-lower-than-my-training-loss/
+    Source: "Restricting Globals" in Python's documentation of `pickle`.
     """
-    history = getattr(history, "history", history)
-    missing = [name for name in REPORTED + MEASURED if name not in history]
-    if missing:
-        raise HistoryError(
-            f"the gap was not measured, there is no {missing[0]}: train with "
-            "fashion_mnist.py --explain, or with validation data and the callback LossGap"
-        )
-    names = [*REPORTED, *MEASURED, *[name for name in [HELD_OUT] if name in history]]
-    losses = {name: np.asarray(history[name], dtype=float) for name in names}
-    check_lengths(losses, "the gap cannot be split: ")
-    loss, val_loss, training_mode_loss, inference_mode_loss, *held_out = losses.values()
-    parts = {
-        "timing": loss - training_mode_loss,
-        "regularization": training_mode_loss - inference_mode_loss,
-    }
-    if held_out:
-        parts["memorization"] = inference_mode_loss - held_out[0]
-        parts["data"] = held_out[0] - val_loss
-    else:
-        parts["data"] = inference_mode_loss - val_loss
-    return parts
+
+    def find_class(self, module, name):
+        # NumPy 2 has moved its functions from numpy.core to numpy._core.
+        full_name = f"{module}.{name}".replace("numpy._core", "numpy.core")
+        if full_name not in STAND_INS:
+            raise pickle.UnpicklingError(
+                f"it asks for {full_name!r}, which may be code"
+            )
+        return STAND_INS[full_name]
+
+
+class StandIn:
+    """Keeps what a dtype or an array of NumPy is made of, and does nothing with it."""
+
+    def __init__(self, *arguments):
+        self.arguments = arguments
+
+    def __setstate__(self, state):
+        self.state = state
+
+
+def scalar(dtype, data):
+    """Return a number of NumPy as Python's."""
+    (code, *_), (_, order, *_) = dtype.arguments, dtype.state
+    letters = {"f2": "e", "f4": "f", "f8": "d", "i4": "i", "i8": "q"}
+    if code not in letters:
+        return None  # no number that a loss can be
+    # Not by NumPy, which would believe whatever a forged dtype says.
+    return struct.unpack(order + letters[code], as_bytes(data))[0]
+
+
+def as_bytes(data, encoding=None):
+    """Return bytes, which the protocols 0 to 2 write as text."""
+    return data.encode("latin1") if type(data) is str else data
+
+
+STAND_INS = {
+    "numpy.dtype": StandIn,
+    "numpy.ndarray": StandIn,
+    "numpy.core.multiarray._reconstruct": StandIn,
+    "numpy.core.numeric._frombuffer": StandIn,
+    "numpy.core.multiarray.scalar": scalar,
+    "_codecs.encode": as_bytes,
+}
