@@ -1,23 +1,27 @@
 """Train MiniVGGNet on Fashion MNIST and pickle the training history."""
 
+import argparse
 import os
+import shlex
 import sys
+from pathlib import Path
 
-# TensorFlow reads these when it starts. Its oneDNN kernels are faster, and off by
-# default on many processors; level 3 keeps its start-up messages off the terminal.
+# Keras and TensorFlow read these when they are imported: which library Keras runs on;
+# whether TensorFlow uses its oneDNN kernels, which are faster and off by default on many
+# processors; and that it keeps its start-up messages to itself.
+os.environ["KERAS_BACKEND"] = "tensorflow"
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-import pyimagesearch.keras_backend  # noqa: F401 - a line where Keras does not start
-
-# isort: split
 import keras
+import tensorflow as tf
 from sklearn.metrics import classification_report
-from sklearn.utils import resample
+from sklearn.model_selection import train_test_split
 
-from pyimagesearch import commandline, endings
-from pyimagesearch.dataset import LABEL_NAMES, hold_out, load_data, shuffled_batches
-from pyimagesearch.kepthistory import KeptHistory
+from pyimagesearch.checkpoint import HistoryCheckpoint
+from pyimagesearch.dataset import DatasetError, load_data
+from pyimagesearch.gap import count_copies
+from pyimagesearch.history import HistoryError
 from pyimagesearch.lossgap import LossGap
 from pyimagesearch.minivggnet import MiniVGGNet
 
@@ -27,56 +31,46 @@ BATCH_SIZE = 32
 
 
 def parse_arguments(argv):
-    parser = commandline.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
         "-i",
         "--history",
-        type=commandline.output_file,
+        type=history_file,
         required=True,
-        metavar="PATH",
-        help="file for the training history; until the training ends, its finished "
-        "epochs are in PATH.partial, or in PATH.2.partial if that is there already",
+        help="file for the history; until the training ends, it is HISTORY.partial",
     )
     parser.add_argument(
         "--epochs",
-        type=commandline.positive_integer,
+        type=whole_number(1),
         default=EPOCHS,
-        metavar="N",
         help="times to go through the training images (default: %(default)s)",
     )
     parser.add_argument(
         "--batch-size",
-        type=commandline.positive_integer,
+        type=whole_number(1),
         default=BATCH_SIZE,
-        metavar="N",
         help="images in each update of the weights (default: %(default)s)",
     )
     parser.add_argument(
         "--learning-rate",
-        type=commandline.learning_rate,
+        type=learning_rate,
         default=LEARNING_RATE,
-        metavar="RATE",
         help="learning rate of the first update; it decays (default: %(default)s)",
     )
     parser.add_argument(
         "--seed",
-        type=commandline.seed,
-        metavar="N",
-        help="make the run repeatable: on a CPU, two runs with the same seed give the "
-        "same history (default: none)",
+        type=whole_number(0),
+        help="on one CPU, two runs with the same seed give the same history",
     )
     parser.add_argument(
         "--explain",
         action="store_true",
-        help="measure why the two losses differ, for plot_shift.py --explain; it "
-        "adds about a tenth to the time of each epoch",
+        help="measure why the two losses differ, for plot_shift.py --explain",
     )
     parser.add_argument(
         "--hold-out",
-        type=commandline.positive_integer,
-        metavar="N",
-        help="with --explain: keep N training images out of the training and measure "
-        "the loss on them too; the network then has fewer images to learn from",
+        type=whole_number(1),
+        help="with --explain: training images to keep out of the training and measure",
     )
     args = parser.parse_args(argv)
     if args.hold_out and not args.explain:
@@ -84,51 +78,106 @@ def parse_arguments(argv):
     return args
 
 
-def train(args, history):
+def history_file(text):
+    path = Path(text)
+    if path.is_dir() or not os.access(path.parent, os.W_OK):
+        raise argparse.ArgumentTypeError(
+            f"{path} cannot be written: name a file in a folder that is there"
+        )
+    return path
+
+
+def whole_number(smallest):
+    def number(text):
+        if not smallest <= int(text) < 2**32:
+            raise argparse.ArgumentTypeError(f"{text} is not from {smallest} to 2^32-1")
+        return int(text)
+
+    return number
+
+
+def learning_rate(text):
+    if not 0 < float(text) < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text} is not a number above 0")
+    return float(text)
+
+
+def train(args, checkpoint):
     if args.seed is not None:
         keras.utils.set_random_seed(args.seed)
 
     print("[INFO] loading Fashion MNIST...")
     (x_train, y_train), (x_test, y_test) = load_data()
 
-    callbacks = [history]
-    if args.explain:
-        held_out = None
-        if args.hold_out:
-            x_train, y_train, *held_out = hold_out(
-                x_train, y_train, args.hold_out, args.batch_size, args.seed
-            )
-        # As many training images as there are test images are enough to measure.
-        size = min(len(x_test), len(x_train))
-        x, y = resample(
-            x_train, y_train, replace=False, n_samples=size, random_state=args.seed
-        )
-        # In front, so that the history holds what it measures.
-        callbacks.insert(0, LossGap(x, y, args.batch_size, held_out=held_out))
+    # A channel axis, where Keras is set to have it.
+    channels_first = keras.config.image_data_format() == "channels_first"
+    image_shape = (1, 28, 28) if channels_first else (28, 28, 1)
+    x_train = x_train.reshape(-1, *image_shape)
+    x_test = x_test.reshape(-1, *image_shape)
+
+    # Pixels in [0, 1].
+    x_train = x_train.astype("float32") / 255.0
+    x_test = x_test.astype("float32") / 255.0
+
+    # One-hot labels.
+    y_train = keras.utils.to_categorical(y_train, 10)
+    y_test = keras.utils.to_categorical(y_test, 10)
+
+    label_names = ["top", "trouser", "pullover", "dress", "coat"]
+    label_names += ["sandal", "shirt", "sneaker", "bag", "ankle boot"]
 
     print("[INFO] compiling model...")
-    # The tutorial's SGD has decay=learning_rate / epochs, which Keras 3 has dropped.
-    # It divided the rate by 1 + decay * t at *update* t, not at epoch t: a schedule
-    # whose steps are single updates.
+    # The tutorial's SGD has decay=learning_rate / epochs, which Keras 3 has dropped. It
+    # divided the rate by 1 + decay * t at *update* t, not at epoch t. This schedule does
+    # the same.
     schedule = keras.optimizers.schedules.InverseTimeDecay(
         args.learning_rate, decay_steps=1, decay_rate=args.learning_rate / args.epochs
     )
-    model = MiniVGGNet.build(width=28, height=28, depth=1, classes=len(LABEL_NAMES))
+    model = MiniVGGNet.build(width=28, height=28, depth=1, classes=10)
     model.compile(
         loss="categorical_crossentropy",
         optimizer=keras.optimizers.SGD(schedule, momentum=0.9),
         metrics=["accuracy"],
     )
 
+    callbacks = [checkpoint]
+    if args.explain:
+        held_out = None
+        if args.hold_out:
+            if args.hold_out >= len(x_train):
+                sys.exit(f"error: --hold-out: there are {len(x_train)} training images")
+            x_train, x_held_out, y_train, y_held_out = train_test_split(
+                x_train, y_train, test_size=args.hold_out, random_state=args.seed
+            )
+            held_out = x_held_out, y_held_out
+        copies = count_copies(x_train, x_test)
+        print(
+            f"[INFO] {copies} of {len(x_test)} test images are in the training set too"
+        )
+        # As many training images as there are test images are enough to measure, and
+        # Fashion MNIST's are in no order.
+        x, y = x_train[: len(x_test)], y_train[: len(x_test)]
+        # Before the checkpoint, which saves what LossGap has measured.
+        callbacks.insert(0, LossGap(x, y, args.batch_size, held_out=held_out))
+
     print("[INFO] training model...")
+    # A data set that shuffles: given arrays and a seed, Keras 3 has the same order in
+    # every epoch (https://github.com/tensorflow/tensorflow/issues/35682).
+    batches = (
+        tf.data.Dataset.from_tensor_slices((x_train, y_train))
+        .shuffle(len(x_train), seed=args.seed)
+        .batch(args.batch_size)
+        .prefetch(tf.data.AUTOTUNE)
+    )
     model.fit(
-        shuffled_batches(x_train, y_train, args.batch_size, args.seed),
+        batches,
         validation_data=(x_test, y_test),
         validation_batch_size=args.batch_size,
         epochs=args.epochs,
         shuffle=False,  # the data set does it
         callbacks=callbacks,
-        verbose=1 if sys.stdout.isatty() else 2,
+        # In a log, Keras' progress bar would be thousands of lines.
+        verbose="auto" if sys.stdout.isatty() else 2,
     )
 
     print("[INFO] evaluating network...")
@@ -137,21 +186,31 @@ def train(args, history):
         classification_report(
             y_test.argmax(axis=1),
             predictions.argmax(axis=1),
-            target_names=LABEL_NAMES,
+            target_names=label_names,
             zero_division=0,  # a class that is never predicted has no precision
         )
     )
 
     print("[INFO] serializing training history...")
-    history.finish()
+    checkpoint.finish()  # until here it was in HISTORY.partial
 
 
 def main(argv=None):
-    with endings.in_one_line() as ending:
-        args = parse_arguments(argv)
-        history = KeptHistory(args.history)
-        ending.when_stopped = history.left
-        train(args, history)
+    args = parse_arguments(argv)
+    checkpoint = HistoryCheckpoint(args.history)
+    try:
+        train(args, checkpoint)
+    except (DatasetError, HistoryError) as error:
+        sys.exit(f"error: {error}")
+    except KeyboardInterrupt:
+        kept = "no epoch was finished, nothing is saved"
+        if checkpoint.saved_to:
+            script = Path(__file__).with_name("plot_shift.py")
+            command = [sys.executable, str(script), "--input", str(checkpoint.saved_to)]
+            kept = f"the finished epochs are in {checkpoint.saved_to}; plot them with: "
+            kept += shlex.join(command)
+        print(f"\nstopped: {kept}", file=sys.stderr)
+        sys.exit(130)
 
 
 if __name__ == "__main__":

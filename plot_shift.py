@@ -1,139 +1,133 @@
 """Plot the losses of a training, as they are and with the training loss shifted."""
 
+import argparse
+import sys
+import textwrap
 from pathlib import Path
 
-from pyimagesearch import matplotlib_backend  # first: a line where it does not start
-
-# isort: split
 import matplotlib.pyplot as plt
 import numpy as np
-from matplotlib.collections import PolyCollection
+from matplotlib.backend_bases import FigureManagerBase
 
-from pyimagesearch import commandline, endings, explanation
-from pyimagesearch.history import HistoryError, load, split_gap
+from pyimagesearch.gap import REASONS, in_words, split_gap, table
+from pyimagesearch.history import HistoryError, load
 
-# What a beginner reads in the legend for each part of the gap.
-REASONS = {
-    "timing": "time of measurement: the training loss is older",
-    "regularization": "regularization: it is on for the training loss only",
-    "memorization": "memorization: the network knows the training images (−)",
-    "data": "data: the validation images are easier (+) or harder (−)",
+# Colors of the style; its first two are those of the two losses.
+COLORS = {
+    "timing": "C2",
+    "regularization": "C4",
+    "batch_normalization": "C6",
+    "memorization": "C5",
+    "data": "C3",
+    "memorization_and_data": "C3",
 }
-# Without held-out images the last two are one.
-KNOWN_OR_EASIER = (
-    "data: the training images are known (−), the validation\n"
-    "images easier (+) or harder (−)"
-)
 
 
 def parse_arguments(argv):
-    parser = commandline.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
         "-i",
         "--input",
         type=Path,
         required=True,
-        metavar="PATH",
         help="the history that fashion_mnist.py --history wrote",
     )
     parser.add_argument(
         "-o",
         "--output",
-        type=matplotlib_backend.figure_file,
-        metavar="PATH",
-        help="write the figure to this file, whose ending says the format (.png, .pdf, "
-        ".svg, ...), and open no window (default: a window, or without a screen a PNG "
-        "file beside the input)",
+        type=Path,
+        help="write the figure to this file (.png, .pdf, .svg, ...) instead of a window; "
+        "where there is no screen, it is the input's name with .png",
     )
     parser.add_argument(
         "--explain",
         action="store_true",
-        help="plot and print how much of the gap each reason explains, if the history "
-        "comes from fashion_mnist.py --explain",
+        help="show how much of the gap each reason explains, if fashion_mnist.py "
+        "--explain has measured it",
     )
     return parser.parse_args(argv)
 
 
 def plot(args):
     history = load(args.input)
-    parts = parts_of(history, args.input) if args.explain else None
     epochs = np.arange(len(history["loss"]))
-    marker = "o" if len(epochs) == 1 else None  # a line needs two points
 
     plt.style.use("ggplot")
-    if len(epochs) > 1_000:
-        plt.rc("legend", loc="upper right")  # to look for the best place takes long
+    if len(epochs) == 1:
+        plt.rcParams["lines.marker"] = "o"  # a line needs two points
     if args.output:
-        plt.switch_backend("agg")
-    if parts:
-        rows = [["unshifted", "gap"], ["shifted", "gap"]]
-        figure, axes = plt.subplot_mosaic(rows, figsize=(13, 6.4))
+        plt.switch_backend("agg")  # the one without windows
+    if args.explain:
+        layout = [["unshifted", "gap"], ["shifted", "gap"]]
+        figure, axes = plt.subplot_mosaic(layout, figsize=(13, 6.4))
         unshifted, shifted = axes["unshifted"], axes["shifted"]
-        draw_gap(axes["gap"], epochs, parts, marker)
+        draw_gap(axes["gap"], epochs, parts_of(history, args.input))
     else:
         figure, (unshifted, shifted) = plt.subplots(2)
 
-    unshifted.plot(epochs, history["loss"], label="train_loss", marker=marker)
-    unshifted.plot(epochs, history["val_loss"], label="val_loss", marker=marker)
+    unshifted.plot(epochs, history["loss"], label="train_loss")
+    unshifted.plot(epochs, history["val_loss"], label="val_loss")
     unshifted.set(title="Unshifted Loss Plot", xlabel="Epoch #", ylabel="Loss")
     unshifted.legend()
 
-    # The training loss is averaged over an epoch: on average it is half an epoch old.
-    shifted.plot(epochs - 0.5, history["loss"], label="train_loss", marker=marker)
-    shifted.plot(epochs, history["val_loss"], label="val_loss", marker=marker)
+    # The training loss is averaged over an epoch, so on average it is half an epoch old.
+    shifted.plot(epochs - 0.5, history["loss"], label="train_loss")
+    shifted.plot(epochs, history["val_loss"], label="val_loss")
     shifted.set(title="Shifted Loss Plot", xlabel="Epoch #", ylabel="Loss")
     shifted.legend()
 
     figure.tight_layout()
-    no_window = matplotlib_backend.why_no_window(figure)
-    if no_window:
-        output = args.output or args.input.with_suffix(".png")
-        matplotlib_backend.write(figure, output, history_file=args.input)
-    if no_window and not args.output:
-        print(endings.one_line(f"[INFO] no window: {no_window}"))
-    if parts:
-        print(explanation.table(history, parts))
-        print(explanation.in_words(parts))
-    if not no_window:
+    if args.explain:
+        print(table(history))
+        print("(epochs count from 1, as in Keras' output; in the plots from 0)")
+        print(in_words(history))
+    if args.output:
+        write(figure, args.output, args.input)
+    elif type(figure.canvas.manager) is FigureManagerBase:  # the one without a window
+        write(figure, args.input.with_suffix(".png"), args.input)
+    else:
         plt.show()
 
 
 def parts_of(history, path):
     try:
         return split_gap(history)
-    except HistoryError as error:
+    except ValueError as error:
         raise HistoryError(f"{path}: {error}") from error
 
 
-@np.errstate(invalid="ignore")  # a training that diverged has infinite losses
-def draw_gap(axes, epochs, parts, marker):
+def draw_gap(axes, epochs, parts):
     """Stack the parts of each epoch's gap, positive ones upwards, others downwards."""
     gap = sum(parts.values())
-    finite = np.isfinite(gap)
     top = bottom = np.zeros(len(epochs))
-    # The first two colors of the style are those of the two losses.
-    for color, (name, part) in zip(["C2", "C4", "C5", "C3"], parts.items()):
+    for name, part in parts.items():
+        label = textwrap.fill(f"{name.replace('_', ' ')}: {REASONS[name]}", 54)
         start = np.where(part > 0, top, bottom)
-        end = start + part
-        # One collection: Axes.bar needs minutes for very many epochs.
-        left, right = epochs - 0.4, epochs + 0.4
-        corners = [[left, start], [left, end], [right, end], [right, start]]
-        bars = np.moveaxis(corners, -1, 0)[finite]
-        label = KNOWN_OR_EASIER if name == "data" and len(parts) == 3 else REASONS[name]
-        axes.add_collection(PolyCollection(bars, linewidth=0, color=color, label=label))
+        axes.bar(epochs, part, bottom=start, color=COLORS[name], label=label)
         top, bottom = top + np.maximum(part, 0), bottom + np.minimum(part, 0)
-    axes.plot(
-        epochs, gap, color="black", marker=marker, label="gap: train_loss − val_loss"
-    )
+    axes.plot(epochs, gap, color="black", label="gap: train_loss - val_loss")
     axes.set(title="Where the Gap Comes From", xlabel="Epoch #", ylabel="Loss")
     axes.legend()
 
 
+def write(figure, path, history_path):
+    if path.exists() and path.samefile(history_path):
+        sys.exit(f"error: {path} is the history itself: name another file (--output)")
+    try:
+        figure.savefig(path, format=path.suffix[1:])
+    except (OSError, ValueError) as error:
+        sys.exit(f"error: {path} cannot be written ({error}): name another (--output)")
+    print(f"[INFO] the figure is in {path}")
+
+
 def main(argv=None):
-    with endings.in_one_line():
-        args = parse_arguments(argv)
-        with matplotlib_backend.explained():
-            plot(args)
+    args = parse_arguments(argv)
+    try:
+        plot(args)
+    except HistoryError as error:
+        sys.exit(f"error: {error}")
+    except KeyboardInterrupt:
+        sys.exit(130)
 
 
 if __name__ == "__main__":
