@@ -473,7 +473,7 @@ def stateful_model():
     return keras.Sequential(
         [
             keras.Input((28, 28, 1), batch_size=32),
-            layers.Reshape((28, 28)),
+            layers.Reshape((4, 196)),
             EveryState(),
             layers.LSTM(4, stateful=True, dropout=0.5),
             layers.BatchNormalization(),
