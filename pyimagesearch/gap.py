@@ -52,23 +52,6 @@ def split_gap(history) -> dict[str, np.ndarray]:
     Source: timing, regularization and data are the three reasons of
     https://pyimagesearch.com/2019/10/14/why-is-my-validation-loss-lower-than-my-training-loss/
     """
-    losses = losses_of(history)
-    training, inference = losses["training_mode_loss"], losses["inference_mode_loss"]
-    parts = {"timing": losses["loss"] - training}
-    if "batch_statistics_loss" in losses:
-        parts["regularization"] = training - losses["batch_statistics_loss"]
-        parts["batch_normalization"] = losses["batch_statistics_loss"] - inference
-    else:
-        parts["regularization"] = training - inference
-    if "held_out_loss" in losses:
-        parts["memorization"] = inference - losses["held_out_loss"]
-        parts["data"] = losses["held_out_loss"] - losses["val_loss"]
-    else:
-        parts["memorization_and_data"] = inference - losses["val_loss"]
-    return parts
-
-
-def losses_of(history):
     history = getattr(history, "history", history)
     needed = ["loss", "val_loss", "training_mode_loss", "inference_mode_loss"]
     for name in needed:
@@ -86,16 +69,30 @@ def losses_of(history):
             "the gap was not measured in every epoch: use validation_freq=1, and "
             "LossGap from the first epoch on"
         )
-    return losses
+
+    training, inference = losses["training_mode_loss"], losses["inference_mode_loss"]
+    parts = {"timing": losses["loss"] - training}
+    if "batch_statistics_loss" in losses:
+        parts["regularization"] = training - losses["batch_statistics_loss"]
+        parts["batch_normalization"] = losses["batch_statistics_loss"] - inference
+    else:
+        parts["regularization"] = training - inference
+    if "held_out_loss" in losses:
+        parts["memorization"] = inference - losses["held_out_loss"]
+        parts["data"] = losses["held_out_loss"] - losses["val_loss"]
+    else:
+        parts["memorization_and_data"] = inference - losses["val_loss"]
+    return parts
 
 
 def table(history) -> str:
     """The losses and the parts of the gap; epochs count from 1, as in Keras' output."""
-    losses, parts = losses_of(history), split_gap(history)
-    gap = sum(parts.values())
-    values = np.column_stack([losses["loss"], losses["val_loss"], gap, *parts.values()])
-    names = ["loss", "val_loss", "gap", *parts]
-    headings = [HEADINGS.get(name, ("", name)) for name in names]
+    parts = split_gap(history)
+    history = getattr(history, "history", history)
+    columns = {name: history[name] for name in ("loss", "val_loss")}
+    columns.update(gap=sum(parts.values()), **parts)
+    headings = [HEADINGS.get(name, ("", name)) for name in columns]
+    values = np.column_stack([*columns.values()])
 
     def line(epoch, cells):
         return " ".join([f"{epoch:>5}", *(f"{cell:>8}" for cell in cells)])
@@ -107,27 +104,27 @@ def table(history) -> str:
 
 
 def in_words(history) -> str:
-    """What the parts of the gap say of the first epoch, the last one and its sign."""
-    losses, parts = losses_of(history), split_gap(history)
+    """What the parts say of the first epoch, a change of the gap's sign and the last."""
+    parts = split_gap(history)
     gap = sum(parts.values())
     epochs = np.flatnonzero(np.isfinite(gap))
     if len(epochs) == 0:
         return "No epoch has a gap that is a number: the training diverged."
     first, last = epochs[[0, -1]]
-    lines = [largest_part(parts, epoch) for epoch in sorted({first, last})]
 
     signed = epochs[seen(gap[epochs])]
     changes = np.flatnonzero(np.diff(np.sign(gap[signed])))
+    sign, changed = "The gap does not change its sign.", last
     if len(changes) > 0:
-        before, after = signed[changes[-1] : changes[-1] + 2]
+        before, changed = signed[changes[-1] : changes[-1] + 2]
         times = f" {len(changes)} times, the last time" if len(changes) > 1 else ""
-        lines.append(
-            f"The gap changes its sign{times} between epochs {before + 1} and "
-            f"{after + 1}: in epoch {after + 1}, {both_sides(parts, after)}."
-        )
-    elif len(signed) > 1:
-        lines.append("The gap does not change its sign.")
+        sign = f"The gap changes its sign{times} between epochs {before + 1} and "
+        sign += f"{changed + 1}."
+    lines = [explained(parts, epoch) for epoch in sorted({first, changed, last})]
+    if len(signed) > 1:
+        lines.append(sign)
 
+    losses = getattr(history, "history", history)
     normalization = parts.get("batch_normalization", np.zeros(len(gap)))
     if normalization[last] < -losses["val_loss"][last] / 10:
         # Most often, since small batches and batches that are not mixed do the same.
@@ -141,35 +138,24 @@ def in_words(history) -> str:
     return "\n".join(lines)
 
 
-def largest_part(parts, epoch):
+def explained(parts, epoch):
+    """Say which part has most of an epoch's gap, and which parts are against it."""
     gap = sum(part[epoch] for part in parts.values())
     if not seen(gap):
         return f"In epoch {epoch + 1} the two losses are equal."
-    name = max(parts, key=lambda name: parts[name][epoch] * np.sign(gap))
+    signed = {name: part[epoch] * np.sign(gap) for name, part in parts.items()}
+    words = {
+        name: f"{name.replace('_', ' ')} ({part[epoch]:+.4f})"
+        for name, part in parts.items()
+    }
+    most = max(signed, key=signed.get)
+    against = ", ".join(words[name] for name in parts if seen(min(signed[name], 0)))
     return (
         f"In epoch {epoch + 1} the training loss is {abs(gap):.4f} "
         f"{'above' if gap > 0 else 'below'} the validation loss, most of all "
-        f"because of {with_value(parts, name, epoch)}: {REASONS[name]}."
+        f"because of {words[most]}: {REASONS[most]}."
+        + (f" Against it: {against}." if against else "")
     )
-
-
-def both_sides(parts, epoch):
-    """Say which parts have the sign of the gap, and which have the other."""
-    sign = np.sign(sum(part[epoch] for part in parts.values()))
-    names = [name for name in parts if seen(parts[name][epoch])]
-    heavy, light = (
-        ", ".join(
-            with_value(parts, name, epoch)
-            for name in names
-            if parts[name][epoch] * side > 0
-        )
-        for side in (sign, -sign)
-    )
-    return f"{heavy} against {light}" if light else f"{heavy} and nothing against it"
-
-
-def with_value(parts, name, epoch):
-    return f"{name.replace('_', ' ')} ({parts[name][epoch]:+.4f})"
 
 
 def seen(value):

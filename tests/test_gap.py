@@ -97,23 +97,22 @@ def test_a_table_of_all_parts_fits_into_a_terminal():
 # The words
 
 
-def test_it_names_the_largest_parts_and_what_outweighs_what():
+def test_it_names_the_largest_part_what_is_against_it_and_a_change_of_sign():
     words = in_words(
-        history([0.15, 0.03, -0.02], [0.05, 0.06, 0.04], [-0.1, -0.05, -0.07])
+        history([0.15, -0.02, -0.03], [0.05, 0.04, 0.06], [-0.1, -0.07, -0.05])
     )
-    first, last, change = words.splitlines()
+    first, changed, last, sign = words.splitlines()
     assert first == (
         "In epoch 1 the training loss is 0.1000 above the validation loss, most of all "
-        "because of timing (+0.1500): the training loss is measured earlier."
+        "because of timing (+0.1500): the training loss is measured earlier. Against it: "
+        "memorization and data (-0.1000)."
     )
-    assert last.startswith(
-        "In epoch 3 the training loss is 0.0500 below the validation loss, most of all "
+    assert changed.startswith(
+        "In epoch 2 the training loss is 0.0500 below the validation loss, most of all "
         "because of memorization and data (-0.0700): the training data are known (-)"
     )
-    assert change == (
-        "The gap changes its sign between epochs 2 and 3: in epoch 3, timing (-0.0200), "
-        "memorization and data (-0.0700) against regularization (+0.0400)."
-    )
+    assert last.startswith("In epoch 3 the training loss is 0.0200 below")
+    assert sign == "The gap changes its sign between epochs 1 and 2."
 
 
 def test_the_part_that_is_named_has_the_sign_of_the_gap():
@@ -124,7 +123,8 @@ def test_the_part_that_is_named_has_the_sign_of_the_gap():
 def test_moving_averages_that_lag_are_said_with_what_to_do():
     advice = "more updates help, larger batches, or a smaller momentum"
     lagging = in_words(history([0.1, 0.1], [0.1, 0.1], [0, 0], [0.5, -0.5]))
-    assert "batch normalization (-0.5000) against timing (+0.1000)" in lagging
+    assert "because of batch normalization (-0.5000)" in lagging
+    assert "Against it: timing (+0.1000), regularization (+0.1000)." in lagging
     assert lagging.splitlines()[-1].startswith("In epoch 2 batch normalization makes")
     assert advice in lagging
     for last in (0.5, -0.001):
@@ -132,22 +132,27 @@ def test_moving_averages_that_lag_are_said_with_what_to_do():
 
 
 def test_one_epoch_is_one_line_and_a_gap_without_a_change_of_sign_says_so():
-    assert in_words(history([0.1], [0.2], [-0.05])).count("\n") == 0
+    words = in_words(history([0.1], [0.2], [0]))
+    assert words.count("\n") == 0 and "Against it" not in words
     words = in_words(history([0.1, 0.1], [0.2, 0.2], [-0.05, -0.05])).splitlines()
     assert len(words) == 3 and words[-1] == "The gap does not change its sign."
 
 
 def test_of_several_changes_the_last_is_explained():
-    last = in_words(history([1, -1, 1, -1], [0] * 4, [0] * 4)).splitlines()[-1]
-    assert last == (
-        "The gap changes its sign 3 times, the last time between epochs 3 and 4: in "
-        "epoch 4, timing (-1.0000) and nothing against it."
+    words = in_words(history([1, -1, 1, -1, -1], [0] * 5, [0] * 5)).splitlines()
+    assert [line[:10] for line in words[:3]] == [
+        "In epoch 1",
+        "In epoch 4",
+        "In epoch 5",
+    ]
+    assert words[3] == (
+        "The gap changes its sign 3 times, the last time between epochs 3 and 4."
     )
 
 
 def test_parts_and_gaps_of_zero_are_not_named():
     words = in_words(history([1, 0, 0, -1], [0] * 4, [0] * 4))
-    assert "between epochs 1 and 4: in epoch 4" in words
+    assert "between epochs 1 and 4" in words and "Against it" not in words
     words = in_words(history([1e-7] * 2, [-1e-9] * 2, [0] * 2, [0] * 2))
     equal = "the two losses are equal."
     assert words == f"In epoch 1 {equal}\nIn epoch 2 {equal}"
