@@ -8,7 +8,7 @@ from pathlib import Path
 
 # Keras and TensorFlow read these when they are imported: which library Keras runs on;
 # whether TensorFlow uses its oneDNN kernels, which are faster and off by default on many
-# processors; and that it keeps its start-up messages to itself.
+# processors; and that it keeps most of its start-up messages to itself.
 os.environ["KERAS_BACKEND"] = "tensorflow"
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -33,44 +33,31 @@ BATCH_SIZE = 32
 def parse_arguments(argv):
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
-        "-i",
-        "--history",
-        type=history_file,
-        required=True,
-        help="file for the history; until the training ends, it is HISTORY.partial",
+        "-i", "--history", type=history_file, required=True, help="file for the history"
     )
     parser.add_argument(
-        "--epochs",
-        type=whole_number(1),
-        default=EPOCHS,
-        help="times to go through the training images (default: %(default)s)",
+        "--epochs", type=at_least(1), default=EPOCHS, help="default: %(default)s"
     )
     parser.add_argument(
         "--batch-size",
-        type=whole_number(1),
+        type=at_least(1),
         default=BATCH_SIZE,
-        help="images in each update of the weights (default: %(default)s)",
+        help="default: %(default)s",
     )
     parser.add_argument(
         "--learning-rate",
-        type=learning_rate,
+        type=at_least(0, float),
         default=LEARNING_RATE,
-        help="learning rate of the first update; it decays (default: %(default)s)",
+        help="of the first update, it decays (default: %(default)s)",
     )
     parser.add_argument(
-        "--seed",
-        type=whole_number(0),
-        help="on one CPU, two runs with the same seed give the same history",
+        "--seed", type=at_least(0), help="a number that makes a run repeatable"
     )
     parser.add_argument(
-        "--explain",
-        action="store_true",
-        help="measure why the two losses differ, for plot_shift.py --explain",
+        "--explain", action="store_true", help="measure why the two losses differ"
     )
     parser.add_argument(
-        "--hold-out",
-        type=whole_number(1),
-        help="with --explain: training images to keep out of the training and measure",
+        "--hold-out", type=at_least(1), help="training images to hold out for --explain"
     )
     args = parser.parse_args(argv)
     if args.hold_out and not args.explain:
@@ -87,19 +74,13 @@ def history_file(text):
     return path
 
 
-def whole_number(smallest):
+def at_least(smallest, kind=int):
     def number(text):
-        if not smallest <= int(text) < 2**32:
+        if not smallest <= kind(text) < 2**32:
             raise argparse.ArgumentTypeError(f"{text} is not from {smallest} to 2^32-1")
-        return int(text)
+        return kind(text)
 
     return number
-
-
-def learning_rate(text):
-    if not 0 < float(text) < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text} is not a number above 0")
-    return float(text)
 
 
 def train(args, checkpoint):
@@ -192,7 +173,7 @@ def train(args, checkpoint):
     )
 
     print("[INFO] serializing training history...")
-    checkpoint.finish()  # until here it was in HISTORY.partial
+    checkpoint.partial.replace(args.history)  # all epochs are in it already
 
 
 def main(argv=None):
@@ -204,10 +185,10 @@ def main(argv=None):
         sys.exit(f"error: {error}")
     except KeyboardInterrupt:
         kept = "no epoch was finished, nothing is saved"
-        if checkpoint.saved_to:
+        if checkpoint.history:
             script = Path(__file__).with_name("plot_shift.py")
-            command = [sys.executable, str(script), "--input", str(checkpoint.saved_to)]
-            kept = f"the finished epochs are in {checkpoint.saved_to}; plot them with: "
+            command = [sys.executable, str(script), "--input", str(checkpoint.partial)]
+            kept = f"the finished epochs are in {checkpoint.partial}; plot them with: "
             kept += shlex.join(command)
         print(f"\nstopped: {kept}", file=sys.stderr)
         sys.exit(130)

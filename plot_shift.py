@@ -12,38 +12,20 @@ from matplotlib.backend_bases import FigureManagerBase
 from pyimagesearch.gap import REASONS, in_words, split_gap, table
 from pyimagesearch.history import HistoryError, load
 
-# Colors of the style; its first two are those of the two losses.
-COLORS = {
-    "timing": "C2",
-    "regularization": "C4",
-    "batch_normalization": "C6",
-    "memorization": "C5",
-    "data": "C3",
-    "memorization_and_data": "C3",
-}
+# Colors of the style, one for each reason; C0 and C1 are those of the two losses.
+COLORS = dict(zip(REASONS, ["C2", "C4", "C6", "C5", "C3", "C3"]))
 
 
 def parse_arguments(argv):
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
-        "-i",
-        "--input",
-        type=Path,
-        required=True,
-        help="the history that fashion_mnist.py --history wrote",
+        "-i", "--input", type=Path, required=True, help="history to plot"
     )
     parser.add_argument(
-        "-o",
-        "--output",
-        type=Path,
-        help="write the figure to this file (.png, .pdf, .svg, ...) instead of a window; "
-        "where there is no screen, it is the input's name with .png",
+        "-o", "--output", type=Path, help="file for the figure: .png, .pdf, .svg, ..."
     )
     parser.add_argument(
-        "--explain",
-        action="store_true",
-        help="show how much of the gap each reason explains, if fashion_mnist.py "
-        "--explain has measured it",
+        "--explain", action="store_true", help="show the measured reasons of the gap"
     )
     return parser.parse_args(argv)
 
@@ -61,7 +43,11 @@ def plot(args):
         layout = [["unshifted", "gap"], ["shifted", "gap"]]
         figure, axes = plt.subplot_mosaic(layout, figsize=(13, 6.4))
         unshifted, shifted = axes["unshifted"], axes["shifted"]
-        draw_gap(axes["gap"], epochs, parts_of(history, args.input))
+        try:
+            parts = split_gap(history)
+        except ValueError as error:
+            sys.exit(f"error: {args.input}: {error}")
+        draw_gap(axes["gap"], epochs, parts)
     else:
         figure, (unshifted, shifted) = plt.subplots(2)
 
@@ -87,13 +73,6 @@ def plot(args):
         write(figure, args.input.with_suffix(".png"), args.input)
     else:
         plt.show()
-
-
-def parts_of(history, path):
-    try:
-        return split_gap(history)
-    except ValueError as error:
-        raise HistoryError(f"{path}: {error}") from error
 
 
 def draw_gap(axes, epochs, parts):

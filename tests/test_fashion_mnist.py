@@ -1,22 +1,23 @@
 import contextlib
 import io
-import os
 import pickle
 import re
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 import keras
 import numpy as np
 import pytest
-from conftest import ROOT
+from conftest import ROOT, TINY_CACHE
 from sklearn.model_selection import train_test_split
 
 import fashion_mnist
 from pyimagesearch import dataset
-from pyimagesearch.checkpoint import HistoryCheckpoint
+from pyimagesearch.gap import split_gap
 
 REPORTED = {"loss", "accuracy", "val_loss", "val_accuracy"}
 MEASURED = {"training_mode_loss", "inference_mode_loss", "batch_statistics_loss"}
@@ -37,19 +38,27 @@ def read(path):
 
 @pytest.fixture(scope="module")
 def training(tmp_path_factory):
-    """A training in this process: its stdout, model and history's path."""
+    """A training in this process, and what it leaves."""
     path = tmp_path_factory.mktemp("training") / "training.pickle"
     options = ["--history", str(path), "--epochs", "2", "--seed", "1"]
     options += ["--explain", "--hold-out", "100", "--learning-rate", "0.02"]
-    checkpoint = HistoryCheckpoint(path)
-    with contextlib.redirect_stdout(io.StringIO()) as stdout:
-        fashion_mnist.train(fashion_mnist.parse_arguments(options), checkpoint)
-    return stdout.getvalue(), checkpoint.model, path
+    left = SimpleNamespace(path=path)
+    fit = keras.Sequential.fit
+
+    def look_and_fit(model, batches, callbacks, **options):
+        left.model, left.batches, left.loss_gap = model, batches, callbacks[0]
+        return fit(model, batches, callbacks=callbacks, **options)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(keras.Sequential, "fit", look_and_fit)
+        with contextlib.redirect_stdout(io.StringIO()) as stdout:
+            fashion_mnist.main(options)
+    left.stdout, left.history = stdout.getvalue(), read(path)
+    return left
 
 
 def test_it_prints_the_tutorials_lines_one_an_epoch_and_the_report(training):
-    stdout, _, path = training
-    lines = stdout.splitlines()
+    lines = training.stdout.splitlines()
     info = [line for line in lines if line.startswith("[INFO]")]
     assert info == [
         "[INFO] loading Fashion MNIST...",
@@ -62,29 +71,26 @@ def test_it_prints_the_tutorials_lines_one_an_epoch_and_the_report(training):
     # In a log each epoch is its number and its numbers, and no progress bar.
     progress = lines[lines.index(info[3]) + 1 : lines.index(info[4])]
     assert progress[::2] == ["Epoch 1/2", "Epoch 2/2"] and len(progress) == 4
-    report = stdout[stdout.index(info[4]) : stdout.index(info[5])]
-    rows = [re.split(r"\s{2,}", line.strip()) for line in report.splitlines()[3:13]]
+    report = lines[lines.index(info[4]) + 1 : lines.index(info[5])]
+    rows = [re.split(r"\s{2,}", line.strip()) for line in report[2:12]]
     assert ", ".join(row[0] for row in rows) == f"{LABEL_NAMES}, ankle boot"
     # How often each class is right is counted among the images that are of it.
     _, (_, y_test) = dataset.load_data()
     assert [int(row[-1]) for row in rows] == np.bincount(y_test).tolist()
-    (accuracy,) = re.findall(r"accuracy +(\S+)", report)
-    assert accuracy == f"{read(path)['val_accuracy'][-1]:.2f}"
+    accuracy = re.split(r"\s{2,}", report[13].strip())[1]
+    assert accuracy == f"{training.history['val_accuracy'][-1]:.2f}"
 
 
 def test_the_history_is_a_dict_of_lists_of_floats_and_nothing_else_is_left(training):
-    _, _, path = training
-    history = read(path)
-    assert set(history) == REPORTED | MEASURED | {"held_out_loss"}
-    for values in history.values():
+    assert set(training.history) == REPORTED | MEASURED | {"held_out_loss"}
+    for values in training.history.values():
         assert type(values) is list and [type(value) for value in values] == [float] * 2
-    assert list(path.parent.iterdir()) == [path]
+    assert list(training.path.parent.iterdir()) == [training.path]
 
 
 def test_the_learning_rate_decays_at_every_update_as_the_tutorials(training):
-    _, model, _ = training
-    assert model.loss == "categorical_crossentropy"
-    optimizer = model.optimizer
+    assert training.model.loss == "categorical_crossentropy"
+    optimizer = training.model.optimizer
     assert type(optimizer) is keras.optimizers.SGD
     assert (optimizer.momentum, optimizer.nesterov) == (0.9, False)
     # 220 of 320 images in batches of 32 are 7 updates an epoch.
@@ -95,22 +101,53 @@ def test_the_learning_rate_decays_at_every_update_as_the_tutorials(training):
         assert float(optimizer.learning_rate) == pytest.approx(expected, rel=1e-5)
 
 
-def test_what_is_measured_are_images_that_were_trained_on_and_images_that_were_not(
-    training,
-):
-    _, model, path = training
+def test_each_epoch_has_all_training_images_in_an_order_of_its_own(training):
+    epochs = [np.concatenate([x for x, _ in training.batches]) for _ in range(2)]
+    assert len(epochs[0]) == 220 and not np.array_equal(*epochs)
+    first, second = (sorted(image.tobytes() for image in epoch) for epoch in epochs)
+    assert first == second
+
+
+def by_hand(model, x, y, dropout, batch_statistics):
+    """The mean loss, layer by layer and batch by batch."""
+    probabilities = []
+    for start in range(0, len(x), 32):
+        signal = x[start : start + 32]
+        for layer in model.layers:
+            normalizes = isinstance(layer, keras.layers.BatchNormalization)
+            signal = layer(signal, training=batch_statistics if normalizes else dropout)
+        probabilities.append(signal)
+    return -np.mean(np.log(np.sum(np.concatenate(probabilities) * y, axis=1)))
+
+
+def test_the_losses_that_are_measured_are_those_of_a_loop_by_hand(training):
     (x, y), _ = dataset.load_data()
     x, y = x.reshape(-1, 28, 28, 1).astype("float32") / 255, np.eye(10)[y]
-    x_train, x_held_out, y_train, y_held_out = train_test_split(
+    x_train, x_held_out, _, y_held_out = train_test_split(
         x, y, test_size=100, random_state=1
     )
-    history = read(path)
-    for name, x, y in [
-        ("inference_mode_loss", x_train[:100], y_train[:100]),
-        ("held_out_loss", x_held_out, y_held_out),
-    ]:
-        loss = model.evaluate(x, y, verbose=0)[0]
-        assert history[name][-1] == pytest.approx(loss, rel=1e-5)
+    # Images that were trained on, in an order of their own.
+    x, y = training.loss_gap.data["x"], training.loss_gap.data["y"]
+    assert {image.tobytes() for image in x} == {im.tobytes() for im in x_train[:100]}
+
+    model = training.model
+    expected = {
+        "held_out_loss": by_hand(model, x_held_out, y_held_out, False, False),
+        "inference_mode_loss": by_hand(model, x, y, False, False),
+        "batch_statistics_loss": by_hand(model, x, y, False, True),
+        # The seeds of dropout were put back: they are those of the measurement.
+        "training_mode_loss": by_hand(model, x, y, True, True),
+    }
+    for name, loss in expected.items():
+        assert training.history[name][-1] == pytest.approx(loss, rel=1e-4), name
+
+
+def test_after_few_updates_dropout_and_lagging_averages_are_seen(training):
+    parts, history = split_gap(training.history), training.history
+    gap = np.subtract(history["loss"], history["val_loss"])
+    np.testing.assert_allclose(sum(parts.values()), gap)
+    assert parts["regularization"][-1] > 0.05
+    assert parts["batch_normalization"][-1] < -0.05
 
 
 # Two trainings with one seed, one with --explain, that are stopped
@@ -122,21 +159,22 @@ def stopped(tmp_path_factory):
     # In the background of a shell Ctrl-C is ignored.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     folder = tmp_path_factory.mktemp("with a space")
-    partials, processes = [], []
+    trainings = {}
     for name, options in [("killed", []), ("interrupted", ["--explain"])]:
         path = folder / name
         path.write_bytes(b"an earlier history")
-        partials.append(path.with_name(f"{name}.partial"))
         command = [sys.executable, "fashion_mnist.py", "--history", path, "--seed", "0"]
         pipes = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True}
-        processes.append(subprocess.Popen([*command, *options], cwd=ROOT, **pipes))
-    killed, interrupted = processes
+        process = subprocess.Popen([*command, *options], cwd=ROOT, **pipes)
+        trainings[folder / f"{name}.partial"] = process
+    killed, interrupted = trainings.values()
     try:
-        for partial, process in zip(partials, processes):
+        for partial, process in trainings.items():
             while not partial.exists() or len(read(partial)["loss"]) < 2:
                 assert process.poll() is None, process.stderr.read()
                 time.sleep(0.1)
-        killed.kill()
+            if process is killed:
+                killed.kill()
         interrupted.send_signal(signal.SIGINT)
         with contextlib.suppress(subprocess.TimeoutExpired):
             interrupted.wait(60)
@@ -144,11 +182,11 @@ def stopped(tmp_path_factory):
         interrupted.send_signal(signal.SIGINT)
         stderr = interrupted.communicate()[1]
     finally:
-        for process in processes:
+        for process in trainings.values():
             process.kill()
             process.wait()
     assert interrupted.returncode == 130
-    return *partials, stderr
+    return *trainings, stderr
 
 
 def test_a_stopped_training_keeps_its_epochs_and_the_earlier_history(stopped):
@@ -195,8 +233,7 @@ def test_the_defaults_are_the_tutorials(path):
         (["--epochs", "0"], "--epochs: 0 is not from 1 to"),
         (["--epochs", "many"], "--epochs: invalid number value: 'many'"),
         (["--batch-size", "1.5"], "--batch-size: invalid number value: '1.5'"),
-        (["--learning-rate", "0"], "--learning-rate: 0 is not a number above 0"),
-        (["--learning-rate", "nan"], "--learning-rate: nan is not a number above 0"),
+        (["--learning-rate", "nan"], "--learning-rate: nan is not from 0 to"),
         (["--seed", "-1"], "--seed: -1 is not from 0 to"),
         (["--hold-out", "100"], "--hold-out: it needs --explain"),
     ],
@@ -222,11 +259,8 @@ def test_holding_out_all_images_is_found_before_the_training(path):
 
 def test_a_damaged_data_set_is_a_line(path, monkeypatch):
     folder = path.with_name("damaged")
-    folder.mkdir()
-    for file in (
-        dataset.Path(os.environ["KERAS_HOME"]) / dataset.CACHE_SUBDIR
-    ).iterdir():
-        (folder / file.name).write_bytes(file.read_bytes()[:-9])
+    shutil.copytree(TINY_CACHE / dataset.CACHE_SUBDIR, folder)
+    (folder / "train-images-idx3-ubyte.gz").write_bytes(b"a web page")
     monkeypatch.setattr(dataset, "CACHE_SUBDIR", str(folder))
     with pytest.raises(SystemExit, match="^error: Fashion MNIST .* is damaged"):
         fashion_mnist.main(["--history", str(path)])
