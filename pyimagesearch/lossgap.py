@@ -56,17 +56,11 @@ class LossGap(keras.callbacks.Callback):
     `EarlyStopping`, see the losses only when they stand behind `LossGap`, as above.
     `History` always does.
 
-    With `fit(..., class_weight={0: 1.0, 1: 5.0})` the same weights are needed here, or
-    what they change is counted as timing:
-
-    ```python
-    weights = np.array([1.0, 5.0])[y_train]  # for y_train as class numbers
-    LossGap(x_train, y_train, sample_weight=weights)
-    ```
-
-    Where `fit` gets augmented data, from a `map` in its data set, these data must be
-    augmented in the same way, or what augmentation costs is counted as timing.
-    Augmentation layers inside the model are regularization.
+    What `fit` does to the data must be done to these data too, or it is counted as
+    timing. If it has `class_weight={0: 1.0, 1: 5.0}` and `y_train` are class numbers,
+    give `sample_weight=np.array([1.0, 5.0])[y_train]`. If it gets augmented data, from
+    a `map` in its data set, augment these data in the same way. Augmentation layers
+    inside the model are regularization.
 
     Args:
         x: the training data or, as every epoch measures all of it, a random sample of
@@ -270,6 +264,4 @@ def rows_of(array, order):
 def is_endless(data_set):
     if isinstance(data_set, tf.data.Dataset):
         return data_set.cardinality() == tf.data.INFINITE_CARDINALITY
-    if isinstance(data_set, keras.utils.PyDataset):
-        return data_set.num_batches is None
-    return inspect.isgenerator(data_set)
+    return inspect.isgenerator(data_set) or getattr(data_set, "num_batches", 0) is None

@@ -14,16 +14,13 @@ def data_format(request):
     keras.config.set_image_data_format(before)
 
 
-def input_shape(data_format, height, width, depth):
-    last = data_format == "channels_last"
-    return (height, width, depth) if last else (depth, height, width)
-
-
-def test_it_has_the_tutorials_parameters(data_format):
+def test_it_has_the_tutorials_parameters_and_normalizes_each_channel(data_format):
     model = MiniVGGNet.build(width=28, height=28, depth=1, classes=10)
     assert model.count_params() == 1_679_082
     trainable = sum(np.prod(variable.shape) for variable in model.trainable_variables)
     assert trainable == 1_677_674
+    gammas = [w.shape for w in model.trainable_variables if w.name == "gamma"]
+    assert gammas == [(32,), (32,), (64,), (64,), (512,)]
 
 
 def test_it_has_the_tutorials_layers_in_their_order():
@@ -54,16 +51,10 @@ def test_it_has_the_tutorials_layers_in_their_order():
     assert settings(layers.BatchNormalization, "epsilon") == [1e-3] * 5
 
 
-def test_it_takes_any_size_and_number_of_classes(data_format):
+def test_it_takes_any_size_and_predicts_the_probabilities_of_any_classes(data_format):
     model = MiniVGGNet.build(width=12, height=8, depth=3, classes=4)
-    shape = input_shape(data_format, height=8, width=12, depth=3)
+    shape = (8, 12, 3) if data_format == "channels_last" else (3, 8, 12)
     assert model.input_shape == (None, *shape)
-    assert model.output_shape == (None, 4)
-
-
-def test_it_predicts_probabilities(data_format):
-    model = MiniVGGNet.build(width=12, height=8, depth=3, classes=4)
-    shape = input_shape(data_format, height=8, width=12, depth=3)
     images = np.random.default_rng(0).random((2, *shape), dtype="float32")
     try:
         probabilities = model.predict(images, verbose=0)
@@ -72,9 +63,3 @@ def test_it_predicts_probabilities(data_format):
         pytest.skip("this processor has no convolution with channels first")
     assert probabilities.shape == (2, 4)
     np.testing.assert_allclose(probabilities.sum(axis=1), 1, rtol=1e-5)
-
-
-def test_it_normalizes_each_channel(data_format):
-    model = MiniVGGNet.build(width=12, height=8, depth=3, classes=4)
-    gammas = [w for w in model.trainable_variables if w.name == "gamma"]
-    assert [w.shape for w in gammas] == [(32,), (32,), (64,), (64,), (512,)]
