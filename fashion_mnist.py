@@ -6,9 +6,9 @@ import shlex
 import sys
 from pathlib import Path
 
-# Keras and TensorFlow read these when they are imported: which library Keras runs on;
-# whether TensorFlow uses its oneDNN kernels, which are faster and off by default on many
-# processors; and that it keeps most of its start-up messages to itself.
+# Keras and TensorFlow read these when they are imported: that Keras runs on TensorFlow,
+# as LossGap does; whether TensorFlow uses its oneDNN kernels, which are faster and off by
+# default on many processors; and that it keeps its log, or most of it, to itself.
 os.environ["KERAS_BACKEND"] = "tensorflow"
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -21,7 +21,7 @@ from sklearn.model_selection import train_test_split
 from pyimagesearch.checkpoint import HistoryCheckpoint
 from pyimagesearch.dataset import DatasetError, load_data
 from pyimagesearch.gap import count_copies
-from pyimagesearch.history import HistoryError
+from pyimagesearch.history import HistoryError, save
 from pyimagesearch.lossgap import LossGap
 from pyimagesearch.minivggnet import MiniVGGNet
 
@@ -96,11 +96,9 @@ def train(args, checkpoint):
     x_train = x_train.reshape(-1, *image_shape)
     x_test = x_test.reshape(-1, *image_shape)
 
-    # Pixels in [0, 1].
     x_train = x_train.astype("float32") / 255.0
     x_test = x_test.astype("float32") / 255.0
 
-    # One-hot labels.
     y_train = keras.utils.to_categorical(y_train, 10)
     y_test = keras.utils.to_categorical(y_test, 10)
 
@@ -121,7 +119,7 @@ def train(args, checkpoint):
         metrics=["accuracy"],
     )
 
-    callbacks = [checkpoint]
+    callbacks = []
     if args.explain:
         held_out = None
         if args.hold_out:
@@ -138,25 +136,24 @@ def train(args, checkpoint):
         # As many training images as there are test images are enough to measure, and
         # Fashion MNIST's are in no order.
         x, y = x_train[: len(x_test)], y_train[: len(x_test)]
-        # Before the checkpoint, which saves what LossGap has measured.
-        callbacks.insert(0, LossGap(x, y, args.batch_size, held_out=held_out))
+        callbacks.append(LossGap(x, y, args.batch_size, held_out=held_out))
 
     print("[INFO] training model...")
-    # A data set that shuffles: given arrays and a seed, Keras 3 has the same order in
-    # every epoch (https://github.com/tensorflow/tensorflow/issues/35682).
+    # A data set, which shuffles anew in each epoch: given arrays and a seed, Keras 3 has
+    # the same order in all epochs.
     batches = (
         tf.data.Dataset.from_tensor_slices((x_train, y_train))
         .shuffle(len(x_train), seed=args.seed)
         .batch(args.batch_size)
         .prefetch(tf.data.AUTOTUNE)
     )
-    model.fit(
+    history = model.fit(
         batches,
         validation_data=(x_test, y_test),
         validation_batch_size=args.batch_size,
         epochs=args.epochs,
         shuffle=False,  # the data set does it
-        callbacks=callbacks,
+        callbacks=[*callbacks, checkpoint],  # which saves what LossGap has measured
         # In a log, Keras' progress bar would be thousands of lines.
         verbose="auto" if sys.stdout.isatty() else 2,
     )
@@ -173,7 +170,8 @@ def train(args, checkpoint):
     )
 
     print("[INFO] serializing training history...")
-    checkpoint.partial.replace(args.history)  # all epochs are in it already
+    save(history.history, args.history)  # pickled
+    checkpoint.partial.unlink()
 
 
 def main(argv=None):

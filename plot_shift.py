@@ -12,7 +12,8 @@ from matplotlib.backend_bases import FigureManagerBase
 from pyimagesearch.gap import REASONS, in_words, split_gap, table
 from pyimagesearch.history import HistoryError, load
 
-# Colors of the style, one for each reason; C0 and C1 are those of the two losses.
+# Colors of the style; C0 and C1 are those of the two losses. The last two reasons share
+# one: they are never together.
 COLORS = dict(zip(REASONS, ["C2", "C4", "C6", "C5", "C3", "C3"]))
 
 
@@ -38,7 +39,7 @@ def plot(args):
     if len(epochs) == 1:
         plt.rcParams["lines.marker"] = "o"  # a line needs two points
     if args.output:
-        plt.switch_backend("agg")  # the one without windows
+        plt.switch_backend("agg")  # opens no window
     if args.explain:
         layout = [["unshifted", "gap"], ["shifted", "gap"]]
         figure, axes = plt.subplot_mosaic(layout, figsize=(13, 6.4))
@@ -69,7 +70,7 @@ def plot(args):
         print(in_words(history))
     if args.output:
         write(figure, args.output, args.input)
-    elif type(figure.canvas.manager) is FigureManagerBase:  # the one without a window
+    elif type(figure.canvas.manager) is FigureManagerBase:  # it has no window to show
         write(figure, args.input.with_suffix(".png"), args.input)
     else:
         plt.show()
@@ -93,6 +94,7 @@ def write(figure, path, history_path):
     if path.exists() and path.samefile(history_path):
         sys.exit(f"error: {path} is the history itself: name another file (--output)")
     try:
+        # With no format, a name without an ending would get one of matplotlib's.
         figure.savefig(path, format=path.suffix[1:])
     except (OSError, ValueError) as error:
         sys.exit(f"error: {path} cannot be written ({error}): name another (--output)")

@@ -132,7 +132,7 @@ def test_moving_averages_that_lag_are_said_with_what_to_do():
 
 
 def test_one_epoch_is_one_line_and_a_gap_without_a_change_of_sign_says_so():
-    words = in_words(history([0.1], [0.2], [0]))
+    words = in_words(history([0.1], [0.2], [-1e-6]))
     assert words.count("\n") == 0 and "Against it" not in words
     words = in_words(history([0.1, 0.1], [0.2, 0.2], [-0.05, -0.05])).splitlines()
     assert len(words) == 3 and words[-1] == "The gap does not change its sign."
