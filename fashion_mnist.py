@@ -67,7 +67,8 @@ def parse_arguments(argv):
 
 def history_file(text):
     path = Path(text)
-    if path.is_dir() or not os.access(path.parent, os.W_OK):
+    folder = path.parent
+    if path.is_dir() or not (folder.is_dir() and os.access(folder, os.W_OK)):
         raise argparse.ArgumentTypeError(
             f"{path} cannot be written: name a file in a folder that is there"
         )
@@ -180,16 +181,21 @@ def main(argv=None):
     try:
         train(args, checkpoint)
     except (DatasetError, HistoryError) as error:
-        sys.exit(f"error: {error}")
+        sys.exit(f"error: {error}{what_is_kept(checkpoint)}")
     except KeyboardInterrupt:
-        kept = "no epoch was finished, nothing is saved"
-        if checkpoint.history:
-            script = Path(__file__).with_name("plot_shift.py")
-            command = [sys.executable, str(script), "--input", str(checkpoint.partial)]
-            kept = f"the finished epochs are in {checkpoint.partial}; plot them with: "
-            kept += shlex.join(command)
-        print(f"\nstopped: {kept}", file=sys.stderr)
+        print(f"\nstopped{what_is_kept(checkpoint)}", file=sys.stderr)
         sys.exit(130)
+
+
+def what_is_kept(checkpoint):
+    if not checkpoint.saved:
+        return ""
+    script = Path(__file__).with_name("plot_shift.py")
+    command = [sys.executable, str(script), "--input", str(checkpoint.partial)]
+    return (
+        f"; the finished epochs are in {checkpoint.partial}; plot them with: "
+        + shlex.join(command)
+    )
 
 
 if __name__ == "__main__":

@@ -96,7 +96,7 @@ def write(figure, path, history_path):
     try:
         # With no format, a name without an ending would get one of matplotlib's.
         figure.savefig(path, format=path.suffix[1:])
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RuntimeError) as error:  # the last from LaTeX
         sys.exit(f"error: {path} cannot be written ({error}): name another (--output)")
     print(f"[INFO] the figure is in {path}")
 

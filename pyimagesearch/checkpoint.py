@@ -20,7 +20,9 @@ class HistoryCheckpoint(keras.callbacks.History):
     def __init__(self, path: Path):
         super().__init__()
         self.partial = path.with_name(f"{path.name}.partial")
+        self.saved = False
 
     def on_epoch_end(self, epoch, logs=None):
         super().on_epoch_end(epoch, logs)
         save(self.history, self.partial)
+        self.saved = True

@@ -6,7 +6,8 @@ for each loss, one number an epoch, measured by the callback `LossGap`.
 
 import numpy as np
 
-# What each part of the gap is: true for every model, and for both signs.
+# What each part of the gap is, for both signs. (If the training data are weighted or
+# augmented, the other data must be, too: see LossGap.)
 REASONS = {
     "timing": "the training loss is measured earlier",
     "regularization": "what is on in training mode only, such as dropout",
@@ -32,19 +33,10 @@ def split_gap(history) -> dict[str, np.ndarray]:
     """Split the gap `loss - val_loss` of each epoch into its reasons.
 
     Returns:
-        By name, arrays of the shape `(epochs,)` in the unit of the loss, whose sum is
-        the gap:
-
-        - `timing`: the training loss is averaged during the epoch, while the network
-          still learns, and the validation loss is taken after it;
-        - `regularization`: what is on in training mode only, such as dropout;
-        - `batch_normalization`, if the model has any: it takes the statistics of each
-          batch in training mode, and moving averages in inference mode;
-        - `memorization`: the network knows the data that it is trained on (negative);
-        - `data`: the validation data are easier (positive) or harder (negative) than
-          held-out training data;
-        - `memorization_and_data` instead of these two, if `LossGap` had no held-out
-          data.
+        By name, the parts that `REASONS` explains: arrays of the shape `(epochs,)` in
+        the unit of the loss, whose sum is the gap. `batch_normalization` is there if
+        the model has any. `memorization` and `data` are there if `LossGap` had held-out
+        data, and else `memorization_and_data`.
 
     Raises:
         ValueError: if the gap was not measured, or not in every epoch.
@@ -86,7 +78,7 @@ def split_gap(history) -> dict[str, np.ndarray]:
 
 
 def table(history) -> str:
-    """The losses and the parts of the gap; epochs count from 1, as in Keras' output."""
+    """The losses and the parts of the gap, in four decimals; epochs count from 1."""
     parts = split_gap(history)
     history = getattr(history, "history", history)
     columns = {name: history[name] for name in ("loss", "val_loss")}
@@ -109,7 +101,7 @@ def in_words(history) -> str:
     gap = sum(parts.values())
     epochs = np.flatnonzero(np.isfinite(gap))
     if len(epochs) == 0:
-        return "No epoch has a gap that is a number: the training diverged."
+        return "In no epoch are all losses finite numbers: the gap cannot be split."
     first, last = epochs[[0, -1]]
 
     signed = epochs[seen(gap[epochs])]
@@ -123,10 +115,12 @@ def in_words(history) -> str:
     lines = [explained(parts, epoch) for epoch in sorted({first, changed, last})]
     if len(signed) > 1:
         lines.append(sign)
+    if len(epochs) < len(gap):
+        lines.append("Epochs in which a loss is no finite number are left out.")
 
     losses = getattr(history, "history", history)
     normalization = parts.get("batch_normalization", np.zeros(len(gap)))
-    if normalization[last] < -losses["val_loss"][last] / 10:
+    if normalization[last] < -abs(losses["val_loss"][last]) / 10:
         # Most often, since small batches and batches that are not mixed do the same.
         lines.append(
             f"In epoch {last + 1} batch normalization makes losses in inference mode, "
@@ -142,7 +136,7 @@ def explained(parts, epoch):
     """Say which part has most of an epoch's gap, and which parts are against it."""
     gap = sum(part[epoch] for part in parts.values())
     if not seen(gap):
-        return f"In epoch {epoch + 1} the two losses are equal."
+        return f"In epoch {epoch + 1} the two losses are equal to four decimals."
     signed = {name: part[epoch] * np.sign(gap) for name, part in parts.items()}
     words = {
         name: f"{name.replace('_', ' ')} ({part[epoch]:+.4f})"

@@ -9,6 +9,8 @@ import pickle
 import struct
 from pathlib import Path
 
+import numpy as np
+
 # The losses that are used here; the last four are LossGap's.
 LOSSES = ["loss", "val_loss", "training_mode_loss", "batch_statistics_loss"]
 LOSSES += ["inference_mode_loss", "held_out_loss"]
@@ -19,21 +21,19 @@ class HistoryError(Exception):
 
 
 def save(history: dict, path: Path) -> None:
-    """Pickle `history` to `path`, whole or not at all, as lists of Python floats.
+    """Pickle `history` to `path`, whole or not at all, as lists of Python's numbers.
 
     Raises:
         HistoryError: if it cannot be written; a file already there is unchanged.
     """
-    plain = {name: [float(value) for value in history[name]] for name in history}
+    plain = {name: np.asarray(history[name]).tolist() for name in history}
     # Renaming is one step: a kill leaves the old file or the new one, never a half.
     unfinished = path.with_name(f"{path.name}.tmp")
     try:
         unfinished.write_bytes(pickle.dumps(plain))
         os.replace(unfinished, path)
     except OSError as error:
-        raise HistoryError(
-            f"{path} cannot be written ({error}): make room there"
-        ) from error
+        raise HistoryError(f"{path} cannot be written ({error})") from error
 
 
 def load(path: Path) -> dict:

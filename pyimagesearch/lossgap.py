@@ -29,8 +29,9 @@ class LossGap(keras.callbacks.Callback):
     an error and after Ctrl-C too, the model's variables and the seeds of its layers are
     put back. What cannot be put back is state that no model tells of: `keras.random`
     without a seed, `tf.random` in a model that runs eagerly, numbers that a layer keeps
-    in Python, a `tf.Variable` in a list or dict of a layer, and the replicas' own
-    moving averages under a distribution strategy.
+    in Python, a `tf.Variable` in a list or dict of a layer, the replicas' own moving
+    averages under a distribution strategy, and, in a model that is not built yet, state
+    that its layers make when they are built and change in inference mode.
 
     The parts of the gap are undefined where `loss` and `val_loss` are not the loss of
     one model: with a `train_step` or `test_step` of your own that computes another
@@ -53,14 +54,15 @@ class LossGap(keras.callbacks.Callback):
     ```
 
     Callbacks that write or read logs, such as `CSVLogger`, `TensorBoard` and
-    `EarlyStopping`, see the losses only when they stand behind `LossGap`, as above.
-    `History` always does.
+    `EarlyStopping`, see the losses only when they stand behind `LossGap`, as above. The
+    `History` that `fit` returns does.
 
     What `fit` does to the data must be done to these data too, or it is counted as
     timing. If it has `class_weight={0: 1.0, 1: 5.0}` and `y_train` are class numbers,
     give `sample_weight=np.array([1.0, 5.0])[y_train]`. If it gets augmented data, from
-    a `map` in its data set, augment these data in the same way. Augmentation layers
-    inside the model are regularization.
+    a `map` in its data set, augment these data in the same way. The held-out and the
+    validation data need the same weights and augmentation, or what these do is counted
+    as memorization or as data. Augmentation layers inside the model are regularization.
 
     Args:
         x: the training data or, as every epoch measures all of it, a random sample of
@@ -78,14 +80,15 @@ class LossGap(keras.callbacks.Callback):
         sample_weight: what `fit` gets as `sample_weight`, for these data. Defaults to
             `None`.
         steps: batches to measure, as for `model.evaluate`, of the held-out data too;
-            needed for endless data sets and for generators. Defaults to `None`, all.
+            needed for generators and for data sets that do not know their length, or
+            have no end. Defaults to `None`, all.
         held_out: `(x, y)`, `(x, y, sample_weight)` or a data set: from the same source
             as the training data, but never given to `fit`. Defaults to `None`.
 
     Raises:
-        ValueError: if the data are empty, of unequal lengths, or endless without
-            `steps`, and before the first epoch if the model has no loss. Data that do
-            not fit the model raise Keras' own error, before the first epoch too.
+        ValueError: if the data are empty, of unequal lengths, or perhaps endless
+            without `steps`, and before the first epoch if the model has no loss. Data
+            that do not fit the model raise Keras' own error, then too.
     """
 
     def __init__(
@@ -233,7 +236,7 @@ def evaluate_arguments(name, data, batch_size, steps):
     """Return arguments for `model.evaluate`: arrays in a mixed order, or a data set."""
     arguments = dict(zip(["x", "y", "sample_weight"], data))
     if not all(hasattr(part, "shape") for part in tf.nest.flatten(arguments["x"])):
-        if steps is None and is_endless(arguments["x"]):
+        if steps is None and may_be_endless(arguments["x"]):
             raise ValueError(
                 f"LossGap: {name} may be endless: say with steps=... how many batches "
                 "to measure"
@@ -261,7 +264,7 @@ def rows_of(array, order):
     return tf.gather(array, order) if tf.is_tensor(array) else array[order]
 
 
-def is_endless(data_set):
+def may_be_endless(data_set):
     if isinstance(data_set, tf.data.Dataset):
-        return data_set.cardinality() == tf.data.INFINITE_CARDINALITY
+        return data_set.cardinality() < 0  # infinite or unknown
     return inspect.isgenerator(data_set) or getattr(data_set, "num_batches", 0) is None

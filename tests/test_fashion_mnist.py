@@ -42,7 +42,8 @@ def training(tmp_path_factory):
     """A training in this process, and what it leaves."""
     path = tmp_path_factory.mktemp("training") / "training.pickle"
     options = ["--history", str(path), "--epochs", "2", "--seed", "1"]
-    options += ["--explain", "--hold-out", "100", "--learning-rate", "0.02"]
+    options += ["--explain", "--hold-out", "100"]
+    options += ["--learning-rate", "0.02", "--batch-size", "20"]
     left = SimpleNamespace(path=path)
     fit = keras.Sequential.fit
 
@@ -94,8 +95,8 @@ def test_the_learning_rate_decays_at_every_update_as_the_tutorials(training):
     optimizer = training.model.optimizer
     assert type(optimizer) is keras.optimizers.SGD
     assert (optimizer.momentum, optimizer.nesterov) == (0.9, False)
-    # 220 of 320 images in batches of 32 are 7 updates an epoch.
-    assert int(optimizer.iterations.numpy()) == 2 * 7
+    # 220 of 320 images in batches of 20 are 11 updates an epoch.
+    assert int(optimizer.iterations.numpy()) == 2 * 11
     for update in (0, 1, 1000):
         optimizer.iterations.assign(update)
         expected = 0.02 / (1 + 0.02 / 2 * update)
@@ -114,8 +115,8 @@ def by_hand(model, x, y, dropout, batch_statistics):
     *layers, softmax = model.layers
     assert softmax.activation is keras.activations.softmax
     logits = []
-    for start in range(0, len(x), 32):
-        signal = x[start : start + 32]
+    for start in range(0, len(x), 20):
+        signal = x[start : start + 20]
         for layer in layers:
             normalizes = isinstance(layer, keras.layers.BatchNormalization)
             signal = layer(signal, training=batch_statistics if normalizes else dropout)
@@ -212,7 +213,7 @@ def test_ctrl_c_says_in_a_line_what_is_kept_and_the_command_that_plots_it(stoppe
     _, interrupted, stderr = stopped
     assert "Traceback" not in stderr
     line = stderr.splitlines()[-1]
-    assert line.startswith(f"stopped: the finished epochs are in {interrupted}; ")
+    assert line.startswith(f"stopped; the finished epochs are in {interrupted}; ")
     command = line.split("plot them with: ")[1]
     assert subprocess.run(command, shell=True, check=True).returncode == 0
     assert interrupted.with_suffix(".png").exists()
@@ -233,6 +234,7 @@ def test_the_defaults_are_the_tutorials(path):
         ([], "required: -i/--history"),
         (["--history", "no/h.pickle"], "--history: no/h.pickle cannot be written"),
         (["--history", "."], "--history: . cannot be written"),
+        (["--history", f"{__file__}/h.pickle"], "h.pickle cannot be written"),
         (["--epochs", "0"], "--epochs: 0 is not from 1 to"),
         (["--epochs", "many"], "--epochs: invalid number value: 'many'"),
         (["--batch-size", "1.5"], "--batch-size: invalid number value: '1.5'"),

@@ -129,6 +129,9 @@ def test_moving_averages_that_lag_are_said_with_what_to_do():
     assert advice in lagging
     for last in (0.5, -0.001):
         assert advice not in in_words(history([0, 0], [0, 0], [0, 0], [-0.5, last]))
+    negative = history([0], [0], [0])  # a log-likelihood, say
+    negative = {name: values - 3 for name, values in negative.items()}
+    assert advice not in in_words(negative)
 
 
 def test_one_epoch_is_one_line_and_a_gap_without_a_change_of_sign_says_so():
@@ -154,7 +157,7 @@ def test_parts_and_gaps_of_zero_are_not_named():
     words = in_words(history([1, 0, 0, -1], [0] * 4, [0] * 4))
     assert "between epochs 1 and 4" in words and "Against it" not in words
     words = in_words(history([1e-7] * 2, [-1e-9] * 2, [0] * 2, [0] * 2))
-    equal = "the two losses are equal."
+    equal = "the two losses are equal to four decimals."
     assert words == f"In epoch 1 {equal}\nIn epoch 2 {equal}"
 
 
@@ -163,8 +166,9 @@ def test_epochs_without_a_number_are_left_out():
     losses["loss"] = [NAN, *losses["loss"][:2], INF]
     words = in_words(losses)
     assert words.startswith("In epoch 2") and "\nIn epoch 3" in words
+    assert words.endswith("Epochs in which a loss is no finite number are left out.")
     diverged = {name: [NAN] for name in THREE}
-    assert "the training diverged" in in_words(diverged)
+    assert "the gap cannot be split" in in_words(diverged)
     assert "nan" in table(diverged)
 
 

@@ -24,9 +24,11 @@ def loaded(path, content):
 
 
 def test_what_is_saved_is_plain_python(path):
-    save({"loss": [np.float32(0.5), 1], "val_loss": np.array([0.4, 0.3])}, path)
-    saved = pickle.loads(path.read_bytes())
-    assert saved == {"loss": [0.5, 1.0], "val_loss": [0.4, 0.3]} == load(path)
+    f1_score = [np.ones(2), np.zeros(2)]
+    losses = {"loss": [np.float32(0.5), 1], "val_loss": np.array([0.4, 0.3])}
+    save({**losses, "f1_score": f1_score}, path)
+    saved = {"loss": [0.5, 1.0], "val_loss": [0.4, 0.3], "f1_score": [[1, 1], [0, 0]]}
+    assert pickle.loads(path.read_bytes()) == saved == load(path)
     assert b"numpy" not in path.read_bytes()
     assert list(path.parent.iterdir()) == [path]
 

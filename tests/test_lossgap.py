@@ -363,6 +363,7 @@ def test_what_cannot_be_measured_is_refused_in_one_line(few, batches):
         refused(batches, "x have 0 entries", x[:0], y[:0]),
         refused(batches, "the data are empty", batches.take(0)),
         refused(batches, "steps=", batches.repeat()),
+        refused(batches, "steps=", batches.filter(lambda x, y: True)),
         refused(batches, "held_out .*steps=", x, y, held_out=endless(x, y)),
         refused(batches, "steps=", Endless(*few)),
         refused(batches, "returns no 'loss'", x, y, model=own_test_step),

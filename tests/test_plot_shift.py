@@ -7,6 +7,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from conftest import ROOT
+from matplotlib.backend_bases import FigureManagerBase
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_hex
 
 import plot_shift
@@ -163,6 +165,17 @@ def test_without_a_window_the_figure_is_beside_the_input_and_a_line_says_so(draw
     png = path.with_suffix(".png")
     assert out == f"[INFO] the figure is in {png}\n"
     assert plt.imread(png).shape == (480, 640, 4)
+
+
+def test_with_a_window_it_is_shown_and_no_file_is_written(draw, path, monkeypatch):
+    class Window(FigureManagerBase):
+        """As a backend with windows has."""
+
+    monkeypatch.setattr(FigureCanvasAgg, "manager_class", Window)
+    shown = []
+    monkeypatch.setattr(plt, "show", lambda: shown.append(plt.gcf()))
+    draw(LOSSES)
+    assert shown == [plt.gcf()] and list(path.parent.iterdir()) == [path]
 
 
 @pytest.mark.parametrize("ending, signature", [(".png", b"\x89PNG"), (".PDF", b"%PDF")])
