@@ -54,7 +54,7 @@ def network(*hidden, **dense):
 
 
 def fit(model, data_set, *callbacks, **options):
-    options = {"validation_data": data_set, "verbose": 0, **options}
+    options = {"validation_data": data_set, "shuffle": False, "verbose": 0, **options}
     return model.fit(data_set, callbacks=list(callbacks), **options).history
 
 
