@@ -189,7 +189,7 @@ def stopped(tmp_path_factory):
         for process in trainings.values():
             process.kill()
             process.wait()
-    assert interrupted.returncode == 130
+    assert interrupted.returncode == 130, stderr
     return *trainings, stderr
 
 
