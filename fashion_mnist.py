@@ -46,7 +46,7 @@ def parse_arguments(argv):
     )
     parser.add_argument(
         "--learning-rate",
-        type=at_least(0, float),
+        type=learning_rate,
         default=LEARNING_RATE,
         help="of the first update, it decays (default: %(default)s)",
     )
@@ -75,13 +75,19 @@ def history_file(text):
     return path
 
 
-def at_least(smallest, kind=int):
+def at_least(smallest):
     def number(text):
-        if not smallest <= kind(text) < 2**32:
+        if not smallest <= int(text) < 2**32:
             raise argparse.ArgumentTypeError(f"{text} is not from {smallest} to 2^32-1")
-        return kind(text)
+        return int(text)
 
     return number
+
+
+def learning_rate(text):
+    if not 0 < float(text) < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text} is not a number above 0")
+    return float(text)
 
 
 def train(args, checkpoint):
@@ -183,7 +189,8 @@ def main(argv=None):
     except (DatasetError, HistoryError) as error:
         sys.exit(f"error: {error}{what_is_kept(checkpoint)}")
     except KeyboardInterrupt:
-        print(f"\nstopped{what_is_kept(checkpoint)}", file=sys.stderr)
+        kept = what_is_kept(checkpoint) or "; no epoch was finished, nothing is saved"
+        print(f"\nstopped{kept}", file=sys.stderr)
         sys.exit(130)
 
 

@@ -33,7 +33,9 @@ def save(history: dict, path: Path) -> None:
         unfinished.write_bytes(pickle.dumps(plain))
         os.replace(unfinished, path)
     except OSError as error:
-        raise HistoryError(f"{path} cannot be written ({error})") from error
+        raise HistoryError(
+            f"{path} cannot be written ({error}): mend this, or name another file"
+        ) from error
 
 
 def load(path: Path) -> dict:

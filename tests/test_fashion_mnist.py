@@ -222,6 +222,19 @@ def test_ctrl_c_says_in_a_line_what_is_kept_and_the_command_that_plots_it(stoppe
 # What ends it before the training
 
 
+def test_ctrl_c_before_the_first_epoch_says_that_nothing_is_saved(
+    path, monkeypatch, capsys
+):
+    def pressed():
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(fashion_mnist, "load_data", pressed)
+    with pytest.raises(SystemExit) as end:
+        fashion_mnist.main(["--history", str(path)])
+    line = "\nstopped; no epoch was finished, nothing is saved\n"
+    assert end.value.code == 130 and capsys.readouterr().err == line
+
+
 def test_the_defaults_are_the_tutorials(path):
     args = fashion_mnist.parse_arguments(["-i", str(path)])
     assert (args.epochs, args.batch_size, args.learning_rate) == (25, 32, 0.01)
@@ -238,7 +251,8 @@ def test_the_defaults_are_the_tutorials(path):
         (["--epochs", "0"], "--epochs: 0 is not from 1 to"),
         (["--epochs", "many"], "--epochs: invalid number value: 'many'"),
         (["--batch-size", "1.5"], "--batch-size: invalid number value: '1.5'"),
-        (["--learning-rate", "nan"], "--learning-rate: nan is not from 0 to"),
+        (["--learning-rate", "0"], "--learning-rate: 0 is not a number above 0"),
+        (["--learning-rate", "nan"], "--learning-rate: nan is not a number above 0"),
         (["--seed", "-1"], "--seed: -1 is not from 0 to"),
         (["--hold-out", "100"], "--hold-out: it needs --explain"),
     ],

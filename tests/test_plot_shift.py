@@ -88,8 +88,8 @@ def test_titles_labels_legend_and_style_are_the_tutorials(draw):
 
 
 def test_a_single_epoch_shows_its_points(draw):
-    both, _ = draw({name: FIVE[name][:1] for name in FIVE})
-    for axes in both:
+    all_three, _ = draw({name: FIVE[name][:1] for name in FIVE}, "--explain")
+    for axes in all_three:
         assert {line.get_marker() for line in axes.lines} == {"o"}
 
 
