@@ -6,9 +6,8 @@ import shlex
 import sys
 from pathlib import Path
 
-# Keras and TensorFlow read these when they are imported: that Keras runs on TensorFlow,
-# as LossGap does; whether TensorFlow uses its oneDNN kernels, which are faster and off by
-# default on many processors; and that it keeps its log, or most of it, to itself.
+# Read when Keras and TensorFlow are imported: LossGap needs Keras on TensorFlow; oneDNN's
+# kernels are faster, and off by default on many processors; 3 hides a false CUDA error.
 os.environ["KERAS_BACKEND"] = "tensorflow"
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -18,60 +17,38 @@ import tensorflow as tf
 from sklearn.metrics import classification_report
 from sklearn.model_selection import train_test_split
 
-from pyimagesearch.checkpoint import HistoryCheckpoint
 from pyimagesearch.dataset import DatasetError, load_data
-from pyimagesearch.gap import count_copies
+from pyimagesearch.gap import count_copies, in_words, table
 from pyimagesearch.history import HistoryError, save
 from pyimagesearch.lossgap import LossGap
 from pyimagesearch.minivggnet import MiniVGGNet
 
-EPOCHS = 25
-LEARNING_RATE = 1e-2
-BATCH_SIZE = 32
-
 
 def parse_arguments(argv):
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument(
-        "-i", "--history", type=history_file, required=True, help="file for the history"
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
-    parser.add_argument(
-        "--epochs", type=at_least(1), default=EPOCHS, help="default: %(default)s"
+    add = parser.add_argument
+    add("-i", "--history", type=history_file, required=True, help="file to write")
+    add("--epochs", type=at_least(1), default=25, help="passes over the images")
+    add("--batch-size", type=at_least(1), default=32, help="images in a batch")
+    add("--learning-rate", type=rate, default=1e-2, help="at first, it decays")
+    add("--seed", type=at_least(0), help="a number that makes a run repeatable")
+    explain = (
+        "measure why the losses differ, on N training images (as many as for tests)"
     )
-    parser.add_argument(
-        "--batch-size",
-        type=at_least(1),
-        default=BATCH_SIZE,
-        help="default: %(default)s",
-    )
-    parser.add_argument(
-        "--learning-rate",
-        type=learning_rate,
-        default=LEARNING_RATE,
-        help="of the first update, it decays (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--seed", type=at_least(0), help="a number that makes a run repeatable"
-    )
-    parser.add_argument(
-        "--explain", action="store_true", help="measure why the two losses differ"
-    )
-    parser.add_argument(
-        "--hold-out", type=at_least(1), help="training images to hold out for --explain"
-    )
+    add("--explain", type=at_least(1), nargs="?", const=0, metavar="N", help=explain)
+    add("--hold-out", type=at_least(1), metavar="N", help="images to hold out for it")
     args = parser.parse_args(argv)
-    if args.hold_out and not args.explain:
+    if args.hold_out and args.explain is None:
         parser.error("argument --hold-out: it needs --explain, which measures them")
     return args
 
 
 def history_file(text):
     path = Path(text)
-    folder = path.parent
-    if path.is_dir() or not (folder.is_dir() and os.access(folder, os.W_OK)):
-        raise argparse.ArgumentTypeError(
-            f"{path} cannot be written: name a file in a folder that is there"
-        )
+    if path.is_dir() or not os.access(f"{path.parent}/", os.W_OK):
+        raise argparse.ArgumentTypeError(f"{path} cannot be written: name another file")
     return path
 
 
@@ -84,24 +61,25 @@ def at_least(smallest):
     return number
 
 
-def learning_rate(text):
+def rate(text):
     if not 0 < float(text) < float("inf"):
         raise argparse.ArgumentTypeError(f"{text} is not a number above 0")
     return float(text)
 
 
-def train(args, checkpoint):
+def train(args):
     if args.seed is not None:
         keras.utils.set_random_seed(args.seed)
 
     print("[INFO] loading Fashion MNIST...")
     (x_train, y_train), (x_test, y_test) = load_data()
+    if args.hold_out and args.hold_out >= len(x_train):
+        sys.exit(f"error: --hold-out: there are {len(x_train)} training images")
+    copies = count_copies(x_train, x_test) if args.explain is not None else None
 
-    # A channel axis, where Keras is set to have it.
-    channels_first = keras.config.image_data_format() == "channels_first"
-    image_shape = (1, 28, 28) if channels_first else (28, 28, 1)
-    x_train = x_train.reshape(-1, *image_shape)
-    x_test = x_test.reshape(-1, *image_shape)
+    keras.config.set_image_data_format("channels_last")  # whatever keras.json says
+    x_train = x_train.reshape(-1, 28, 28, 1)
+    x_test = x_test.reshape(-1, 28, 28, 1)
 
     x_train = x_train.astype("float32") / 255.0
     x_test = x_test.astype("float32") / 255.0
@@ -114,8 +92,7 @@ def train(args, checkpoint):
 
     print("[INFO] compiling model...")
     # The tutorial's SGD has decay=learning_rate / epochs, which Keras 3 has dropped. It
-    # divided the rate by 1 + decay * t at *update* t, not at epoch t. This schedule does
-    # the same.
+    # divided the rate by 1 + decay * t at *update* t, not at epoch t, as this does.
     schedule = keras.optimizers.schedules.InverseTimeDecay(
         args.learning_rate, decay_steps=1, decay_rate=args.learning_rate / args.epochs
     )
@@ -126,25 +103,27 @@ def train(args, checkpoint):
         metrics=["accuracy"],
     )
 
-    callbacks = []
-    if args.explain:
+    # Neither Ctrl-C nor a kill costs more than the running epoch.
+    history = keras.callbacks.History()
+    partial = args.history.with_name(f"{args.history.name}.partial")
+    checkpoint = keras.callbacks.LambdaCallback(
+        on_epoch_end=lambda epoch, logs: save(history.history, partial)
+    )
+    callbacks = [history, checkpoint]
+    if args.explain is not None:
         held_out = None
         if args.hold_out:
-            if args.hold_out >= len(x_train):
-                sys.exit(f"error: --hold-out: there are {len(x_train)} training images")
             x_train, x_held_out, y_train, y_held_out = train_test_split(
                 x_train, y_train, test_size=args.hold_out, random_state=args.seed
             )
             held_out = x_held_out, y_held_out
-        copies = count_copies(x_train, x_test)
-        print(
-            f"[INFO] {copies} of {len(x_test)} test images are in the training set too"
-        )
-        # As many training images as there are test images are enough to measure, and
-        # Fashion MNIST's are in no order.
-        x, y = x_train[: len(x_test)], y_train[: len(x_test)]
-        callbacks.append(LossGap(x, y, args.batch_size, held_out=held_out))
+        print(f"[INFO] {copies} of {len(x_test)} test images are training images too")
+        # The first N are a sample, as Fashion MNIST's images are in no order.
+        x = x_train[: args.explain or len(x_test)]
+        y = y_train[: args.explain or len(x_test)]
+        callbacks.insert(0, LossGap(x, y, args.batch_size, held_out=held_out))
 
+    print(f"[INFO] finished epochs are kept in {partial}")
     print("[INFO] training model...")
     # A data set, which shuffles anew in each epoch: given arrays and a seed, Keras 3 has
     # the same order in all epochs.
@@ -154,19 +133,19 @@ def train(args, checkpoint):
         .batch(args.batch_size)
         .prefetch(tf.data.AUTOTUNE)
     )
-    history = model.fit(
+    model.fit(
         batches,
         validation_data=(x_test, y_test),
         validation_batch_size=args.batch_size,
         epochs=args.epochs,
         shuffle=False,  # the data set does it
-        callbacks=[*callbacks, checkpoint],  # which saves what LossGap has measured
+        callbacks=callbacks,
         # In a log, Keras' progress bar would be thousands of lines.
         verbose="auto" if sys.stdout.isatty() else 2,
     )
 
     print("[INFO] evaluating network...")
-    predictions = model.predict(x_test, batch_size=args.batch_size, verbose=0)
+    predictions = model.predict(x_test, verbose=0)
     print(
         classification_report(
             y_test.argmax(axis=1),
@@ -177,32 +156,24 @@ def train(args, checkpoint):
     )
 
     print("[INFO] serializing training history...")
-    save(history.history, args.history)  # pickled
-    checkpoint.partial.unlink()
+    save(history.history, args.history)
+    partial.unlink()
+
+    if args.explain is not None:
+        print(f"\n{table(history)}\n\n{in_words(history)}\n")
+        path = shlex.quote(str(args.history))
+        print(f"To see it: python plot_shift.py --input {path} --explain")
 
 
 def main(argv=None):
     args = parse_arguments(argv)
-    checkpoint = HistoryCheckpoint(args.history)
     try:
-        train(args, checkpoint)
+        train(args)
     except (DatasetError, HistoryError) as error:
-        sys.exit(f"error: {error}{what_is_kept(checkpoint)}")
+        sys.exit(f"error: {error}")
     except KeyboardInterrupt:
-        kept = what_is_kept(checkpoint) or "; no epoch was finished, nothing is saved"
-        print(f"\nstopped{kept}", file=sys.stderr)
+        print("\nstopped", file=sys.stderr)
         sys.exit(130)
-
-
-def what_is_kept(checkpoint):
-    if not checkpoint.saved:
-        return ""
-    script = Path(__file__).with_name("plot_shift.py")
-    command = [sys.executable, str(script), "--input", str(checkpoint.partial)]
-    return (
-        f"; the finished epochs are in {checkpoint.partial}; plot them with: "
-        + shlex.join(command)
-    )
 
 
 if __name__ == "__main__":
