@@ -2,92 +2,91 @@
 
 import argparse
 import sys
-import textwrap
 from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
-from matplotlib.backend_bases import FigureManagerBase
 
-from pyimagesearch.gap import REASONS, in_words, split_gap, table
+from pyimagesearch import gap
 from pyimagesearch.history import HistoryError, load
 
-# Colors of the style; C0 and C1 are those of the two losses. The last two reasons share
-# one: they are never together.
-COLORS = dict(zip(REASONS, ["C2", "C4", "C6", "C5", "C3", "C3"]))
+# Paul Tol's, told apart with color blindness, too: from his muted colors, but for the
+# darkest of his rainbow. The last part is the sum of the two before it, never with them.
+COLORS = ["#332288", "#42150A", "#DDCC77", "#88CCEE", "#AA4499", "#117733", "#AA4499"]
+COLORS = dict(zip(gap.REASONS, COLORS))
 
 
 def parse_arguments(argv):
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument(
-        "-i", "--input", type=Path, required=True, help="history to plot"
-    )
-    parser.add_argument(
-        "-o", "--output", type=Path, help="file for the figure: .png, .pdf, .svg, ..."
-    )
-    parser.add_argument(
-        "--explain", action="store_true", help="show the measured reasons of the gap"
-    )
+    parser.add_argument("-i", "--input", type=Path, required=True, help="the history")
+    parser.add_argument("-o", "--output", type=Path, help="figure: .png, .pdf, .svg...")
+    parser.add_argument("--explain", action="store_true", help="draw the gap's reasons")
     return parser.parse_args(argv)
 
 
 def plot(args):
     history = load(args.input)
     epochs = np.arange(len(history["loss"]))
+    marker = "o" if len(epochs) == 1 else None  # a line needs two points
+    try:
+        parts = gap.split_gap(history)
+        if not args.explain:
+            print("[INFO] --explain shows why the losses differ")
+    except ValueError as error:
+        if args.explain:
+            how = "train with fashion_mnist.py --explain"
+            sys.exit(f"error: {args.input}: {error}; {how}")
 
     plt.style.use("ggplot")
-    if len(epochs) == 1:
-        plt.rcParams["lines.marker"] = "o"  # a line needs two points
     if args.output:
         plt.switch_backend("agg")  # opens no window
     if args.explain:
+        print(gap.table(history), gap.in_words(history), sep="\n")
         layout = [["unshifted", "gap"], ["shifted", "gap"]]
-        figure, axes = plt.subplot_mosaic(layout, figsize=(13, 6.4))
+        figure, axes = plt.subplot_mosaic(layout, figsize=(12, 6), width_ratios=[3, 4])
         unshifted, shifted = axes["unshifted"], axes["shifted"]
-        try:
-            parts = split_gap(history)
-        except ValueError as error:
-            sys.exit(f"error: {args.input}: {error}")
-        draw_gap(axes["gap"], epochs, parts)
+        epochs += 1  # as in the table
+        draw_gap(axes["gap"], epochs, parts, gap.standard_errors(history))
     else:
         figure, (unshifted, shifted) = plt.subplots(2)
 
-    unshifted.plot(epochs, history["loss"], label="train_loss")
-    unshifted.plot(epochs, history["val_loss"], label="val_loss")
+    unshifted.plot(epochs, history["loss"], marker=marker, label="train_loss")
+    unshifted.plot(epochs, history["val_loss"], marker=marker, label="val_loss")
     unshifted.set(title="Unshifted Loss Plot", xlabel="Epoch #", ylabel="Loss")
     unshifted.legend()
 
     # The training loss is averaged over an epoch, so on average it is half an epoch old.
-    shifted.plot(epochs - 0.5, history["loss"], label="train_loss")
-    shifted.plot(epochs, history["val_loss"], label="val_loss")
+    shifted.plot(epochs - 0.5, history["loss"], marker=marker, label="train_loss")
+    shifted.plot(epochs, history["val_loss"], marker=marker, label="val_loss")
     shifted.set(title="Shifted Loss Plot", xlabel="Epoch #", ylabel="Loss")
     shifted.legend()
 
     figure.tight_layout()
-    if args.explain:
-        print(table(history))
-        print("(epochs count from 1, as in Keras' output; in the plots from 0)")
-        print(in_words(history))
-    if args.output:
-        write(figure, args.output, args.input)
-    elif type(figure.canvas.manager) is FigureManagerBase:  # it has no window to show
-        write(figure, args.input.with_suffix(".png"), args.input)
+    if plt.get_backend().lower() == "agg":  # for --output, or without a screen
+        write(figure, args.output or args.input.with_suffix(".png"), args.input)
     else:
         plt.show()
 
 
-def draw_gap(axes, epochs, parts):
+def draw_gap(axes, epochs, parts, errors):
     """Stack the parts of each epoch's gap, positive ones upwards, others downwards."""
-    gap = sum(parts.values())
     top = bottom = np.zeros(len(epochs))
     for name, part in parts.items():
-        label = textwrap.fill(f"{name.replace('_', ' ')}: {REASONS[name]}", 54)
+        part, label = np.nan_to_num(part), name.replace("_", " ")
         start = np.where(part > 0, top, bottom)
-        axes.bar(epochs, part, bottom=start, color=COLORS[name], label=label)
+        axes.bar(epochs, part, 0.9, start, color=COLORS[name], ec="white", label=label)
+        # A veil, and not pale bars: the legend would show the first one's color.
+        veiled = np.where(gap.may_be_chance(part, errors[name]), part, 0)
+        axes.bar(epochs, veiled, 0.9, start, color=axes.get_facecolor(), alpha=0.6)
         top, bottom = top + np.maximum(part, 0), bottom + np.minimum(part, 0)
-    axes.plot(epochs, gap, color="black", label="gap: train_loss - val_loss")
-    axes.set(title="Where the Gap Comes From", xlabel="Epoch #", ylabel="Loss")
-    axes.legend()
+    axes.axhline(0, color="black", linewidth=1)
+    total, label = sum(parts.values()), "gap (sum of the parts)"
+    axes.plot(epochs, total, color="white", linewidth=4)  # an outline on dark bars
+    axes.plot(epochs, total, "o-", color="black", markeredgecolor="white", label=label)
+    axes.set(title="Where the Gap Comes From", xlabel="Epoch #")
+    axes.set_ylabel("train_loss - val_loss")
+    known = np.isfinite(list(errors.values())).any()
+    axes.legend(title="pale: may be chance" if known else None)
 
 
 def write(figure, path, history_path):
@@ -97,7 +96,7 @@ def write(figure, path, history_path):
         # With no format, a name without an ending would get one of matplotlib's.
         figure.savefig(path, format=path.suffix[1:])
     except (OSError, ValueError, RuntimeError) as error:  # the last from LaTeX
-        sys.exit(f"error: {path} cannot be written ({error}): name another (--output)")
+        sys.exit(f"error: {error}: name another file (--output)")
     print(f"[INFO] the figure is in {path}")
 
 
