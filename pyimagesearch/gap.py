@@ -11,24 +11,24 @@ import numpy as np
 # What each part of the gap is, above zero and below. The last is the sum of the two
 # before it, where no data were held out.
 ABOVE = {
-    "timing": "earlier in the epoch, when it was measured, the training loss was higher",
-    "augmentation_and_weights": "what is done to the data for `fit` makes the loss higher",
-    "regularization": "what is on in training mode, such as dropout, makes it higher",
+    "timing": "the training loss was higher earlier in the epoch, when it was measured",
+    "augmentation_and_weights": "what is done to the data for `fit` raises the loss",
+    "regularization": "what is on in training mode, such as dropout, raises the loss",
     "batch_normalization": "each batch's own statistics do worse than moving averages",
     "memorization": "the held-out data are easier, or prepared differently",
     "data": "the validation data are easier, or copies, or prepared differently",
-    "memorization_and_data": "the validation data are easier, copies, or prepared "
+    "memorization_and_data": "the validation data are easier, or copies, or prepared "
     "differently",
 }
 BELOW = {
-    "timing": "earlier in the epoch, when it was measured, the training loss was lower",
-    "augmentation_and_weights": "what is done to the data for `fit` makes the loss lower",
-    "regularization": "what is on in training mode, such as dropout, makes it lower",
+    "timing": "the training loss was lower earlier in the epoch, when it was measured",
+    "augmentation_and_weights": "what is done to the data for `fit` lowers the loss",
+    "regularization": "what is on in training mode, such as dropout, lowers the loss",
     "batch_normalization": "moving averages do worse than each batch's own statistics",
     "memorization": "the network knows its training data",
     "data": "the validation data are harder, or prepared differently",
     "memorization_and_data": "the network knows its training data, or the validation "
-    "data are harder, or prepared differently (data held out would tell)",
+    "data are harder, or prepared differently (held-out data tell these apart)",
 }
 REASONS = {name: (ABOVE[name], BELOW[name]) for name in ABOVE}
 
@@ -119,23 +119,21 @@ def table(history) -> str:
     """
     parts, errors = split_gap(history), standard_errors(history)
     history = getattr(history, "history", history)
-    columns = {name: history[name] for name in ("loss", "val_loss")}
+    columns = {"loss": history["loss"], "val_loss": history["val_loss"]}
     columns.update(gap=sum(parts.values()), **parts)
     values = np.column_stack(list(columns.values()))
-    headings = [HEADINGS.get(name, ("", name)) for name in columns]
-    rows = [*zip(["", "epoch"], zip(*headings)), *enumerate(values, start=1)]
-    rows.append(("mean", values.mean(axis=0)))
     last = [error[-1] for error in errors.values()]
+
+    def line(epoch, cells):
+        return f"{epoch:>5}" + "".join(f" {cell:>8}" for cell in cells)
+
+    headings = zip(*[HEADINGS.get(name, ("", name)) for name in columns])
+    lines = [line(epoch, cells) for epoch, cells in zip(["", "epoch"], headings)]
+    for epoch, row in [*enumerate(values, start=1), ("mean", values.mean(axis=0))]:
+        lines.append(line(epoch, [f"{value:.4f}" for value in row]))
     if not np.isnan(last).all():
-        rows.append(("+-", ["", "", "", *last]))
-
-    def text(cell):
-        return cell if isinstance(cell, str) else f"{cell:.4f}"
-
-    return "\n".join(
-        f"{epoch:>5}" + "".join(f" {text(cell):>8}" for cell in cells)
-        for epoch, cells in rows
-    )
+        lines.append(line("+-", ["", "", "", *(f"{error:.4f}" for error in last)]))
+    return "\n".join(lines)
 
 
 def in_words(history) -> str:
@@ -152,25 +150,24 @@ def in_words(history) -> str:
             name: (part[epoch], errors[name][epoch]) for name, part in parts.items()
         }
 
-    first, last = epochs[[0, -1]]
     doubtful = timing_is_doubtful(losses["loss"], parts["timing"], errors["timing"])
+    first, last = epochs[[0, -1]]
     lines = [
         f"In epoch {epoch + 1} {explained(at(epoch), doubtful)}"
         for epoch in sorted({first, last})
     ]
     signed = epochs[shows(gap[epochs])]
-    changes = signed[:-1][np.diff(np.sign(gap[signed])) != 0] + 1
+    changes = signed[1:][np.diff(np.sign(gap[signed])) != 0] + 1
     if len(changes):
         lines.append(
-            f"The gap changes its sign after epoch {', '.join(map(str, changes))}."
+            f"The gap changes its sign in epoch {', '.join(map(str, changes))}."
         )
     if len(epochs) < len(gap):
         lines.append("Epochs in which a loss is no finite number are left out.")
     if doubtful:
         lines.append(DOUBT)
-    lagging, error = at(last).get("batch_normalization", (0, 0))
-    too_high = lagging < -abs(losses["val_loss"][last]) / 10
-    if too_high and not may_be_chance(lagging, error):
+    lag, error = at(last).get("batch_normalization", (0, 0))
+    if lag < -abs(losses["val_loss"][last]) / 10 and not may_be_chance(lag, error):
         lines.append(LAGGING)
     return "\n".join(lines)
 
@@ -178,11 +175,11 @@ def in_words(history) -> str:
 def timing_is_doubtful(loss, timing, error):
     """Whether timing is more than the time of measurement can make it.
 
-    An average over an epoch is half an epoch old: timing is about half of what the loss
-    falls by. Plain trainings had up to five times that, as a network also learns its
-    examples within an epoch, and 6 % of the loss. So this asks for more than four times
-    (twice the fall) or a wrong sign, and 10 %, over the second half of six epochs or
-    more, beyond chance; errors of the same examples do not average out over epochs.
+    An average over an epoch is half an epoch old, so timing is about half of what the
+    loss falls by. Plain trainings had up to five times that, as a network also learns
+    its examples within an epoch, but then no more than 6 % of the loss. This takes more
+    than four times that, or a wrong sign, and 10 %, in the second half of six epochs or
+    more. Errors are of the same examples each time, and do not average out.
     """
     loss, timing, error = np.array([loss, timing, error])[:, np.isfinite(timing)]
     half = len(loss) // 2
@@ -200,38 +197,41 @@ def explained(parts, doubtful):
     gap = sum(part for part, _ in parts.values())
     if not shows(gap):
         return "the two losses are equal to four decimals."
-    side = 0 if gap > 0 else 1
-    chance = {name for name, part in parts.items() if may_be_chance(*part)}
-    words = {
-        name: f"{name.replace('_', ' ')} ({part:+.4f}"
-        + (")" if np.isnan(error) else f" +- {error:.4f})")
-        for name, (part, error) in parts.items()
-    }
-    toward = sorted(parts, key=lambda name: parts[name][0], reverse=side == 0)
-    toward = [name for name in toward if parts[name][0] * gap > 0]
+    words, chance = {}, set()
+    for name, (part, error) in parts.items():
+        known = "" if np.isnan(error) else f" +- {error:.4f}"
+        words[name] = f"{name.replace('_', ' ')} ({part:+.4f}{known})"
+        if may_be_chance(part, error):
+            chance.add(name)
+    toward = [name for name in parts if parts[name][0] * gap > 0]
+    toward.sort(key=lambda name: -abs(parts[name][0]))
     largest = toward[0]
-    sure = [n for n in toward if n not in chance and not (doubtful and n == "timing")]
-    reasons = {name: f"{words[name]}: {REASONS[name][side]}." for name in sure}
-
-    text = f"the training loss is {abs(gap):.4f} {('above', 'below')[side]} the validation loss"
-    if largest in reasons:
-        text += f", most of all because of {reasons[largest]}"
+    unsure = chance | ({"timing"} if doubtful else set())
+    because = [
+        f"{words[name]}: {REASONS[name][0 if gap > 0 else 1]}."
+        for name in toward
+        if name not in unsure
+    ]
+    side = "above" if gap > 0 else "below"
+    text = f"the training loss is {abs(gap):.4f} {side} the validation loss"
+    if largest not in unsure:
+        text += f", most of all because of {because[0]}"
     else:
-        data = "memorization" in largest or largest == "data"
+        data = largest in ("memorization", "data", "memorization_and_data")
         more = (
             "validation or held-out data" if data else "of the training data measured"
         )
-        chance_of = (
+        it = (
             f"chance: more {more} would tell" if largest in chance else "something else"
         )
-        text += f". The largest part is {words[largest]}, but this may be {chance_of}."
-        text += f" Beyond chance is {reasons[sure[0]]}" if sure else ""
+        text += f". The largest part is {words[largest]}, but this may be {it}."
+        text += f" Beyond chance is {because[0]}" if because else ""
     against = [
-        words[name] + (", which may be chance" if name in chance else "")
+        words[name]
         for name, (part, _) in parts.items()
-        if part * gap < 0 and shows(part)
+        if part * gap < 0 and shows(part) and name not in chance
     ]
-    return text + (f" Against it: {'; '.join(against)}." if against else "")
+    return text + (f" Against it: {', '.join(against)}." if against else "")
 
 
 def shows(value):
@@ -240,14 +240,10 @@ def shows(value):
 
 
 def count_copies(x_train, x_val) -> int:
-    """Count the validation data that are training data too, byte for byte.
+    """Count the examples of `x_val` that are in `x_train`, too, byte for byte.
 
-    Args:
-        x_train: training data, a NumPy array of the shape `(n, ...)`.
-        x_val: validation data, a NumPy array of the same dtype, shape `(m, ...)`.
-
-    Raises:
-        ValueError: if dtypes or shapes differ, so that no bytes could be equal.
+    Both are NumPy arrays of one dtype, shapes `(n, ...)` and `(m, ...)`; otherwise, as
+    no bytes could be equal, it is a `ValueError`.
     """
     if (x_train.dtype, x_train.shape[1:]) != (x_val.dtype, x_val.shape[1:]):
         raise ValueError("copies cannot be counted: dtypes or shapes differ")

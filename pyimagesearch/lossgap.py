@@ -10,28 +10,18 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-# The losses, in their order. What one is above the next is a part of the gap; the last
-# three are not of training data.
+# What each loss is above the next one that is measured (in the end, `val_loss`).
 PARTS = {
-    "loss": "timing",
     "fit_data_loss": "augmentation_and_weights",
     "training_mode_loss": "regularization",
     "batch_statistics_loss": "batch_normalization",
     "inference_mode_loss": "memorization",
     "held_out_loss": "data",
-    "val_loss": "",
-}
-
-# What a model may override, so that it trains or validates otherwise than it is measured.
-OWN = {
-    name: getattr(keras.Model, name) for name in ("train_step", "test_step", "evaluate")
 }
 
 
-class BatchLosses(keras.callbacks.Callback):
-    """Keeps the mean losses that Keras reports after each batch of an evaluation."""
-
-    means = ()
+class RunningMeans(keras.callbacks.Callback):
+    """Keeps the mean loss of an evaluation, as Keras has it after each batch."""
 
     def on_test_begin(self, logs=None):
         self.means = []
@@ -39,16 +29,8 @@ class BatchLosses(keras.callbacks.Callback):
     def on_test_batch_end(self, batch, logs=None):
         self.means.append(float(logs.get("loss", np.nan)))
 
-    def losses(self):
-        """The losses of the batches, shape `(batches,)`; their mean is the last mean.
 
-        A smaller last batch is as near to the mean as it has less weight.
-        """
-        with np.errstate(invalid="ignore"):  # a loss may be infinite
-            return np.diff(np.arange(1, len(self.means) + 1) * self.means, prepend=0)
-
-
-class LossGap(BatchLosses):
+class LossGap(RunningMeans):  # it sees `fit`'s validation
     """Measure the loss after each epoch, in training mode and in inference mode.
 
     Keras reports a training loss that is averaged over the epoch, in training mode.
@@ -56,17 +38,16 @@ class LossGap(BatchLosses):
 
     - `fit_data_loss`, only with `fit_data`: in training mode, on data that are
       augmented or weighted as `fit`'s are;
-    - `training_mode_loss`: on the training data as they are, with dropout, and with
-      each batch's own statistics in batch normalization;
-    - `batch_statistics_loss`, only of a model with `keras.layers.BatchNormalization`:
-      in inference mode, but for these layers, which are as in training mode;
+    - `training_mode_loss`: on the training data, with dropout, and with each batch's
+      own statistics in batch normalization;
+    - `batch_statistics_loss`, only with `keras.layers.BatchNormalization`: in inference
+      mode, but for these layers, which are as in training mode;
     - `inference_mode_loss`: as `model.evaluate` and the validation compute it;
-    - `held_out_loss`, only with `held_out`: the same on data that are like the
-      training data, but never trained on.
+    - `held_out_loss`, only with `held_out`: the same on data never trained on.
 
     `gap.split_gap` tells from them how much of the gap each of its reasons explains.
-    After the training, the `History` that `fit` returns has the standard error of each
-    part in each epoch, too: `timing_error`, `regularization_error`, ...
+    The `History` that `fit` returns has each part's standard errors, too, as lists:
+    `timing_error`, `regularization_error`, ...
 
     Example:
 
@@ -79,63 +60,55 @@ class LossGap(BatchLosses):
         validation_data=(x_val, y_val),
         callbacks=[loss_gap, keras.callbacks.CSVLogger("log.csv")],
     )
-    print(table(history), in_words(history), sep="\\n")
+    print(split_gap(history))
     ```
 
-    Callbacks that write or read logs, such as `CSVLogger` and `EarlyStopping`, see the
-    losses only when they stand behind `LossGap`, as above.
+    Callbacks that use logs, such as `CSVLogger`, see the losses only when they stand
+    behind `LossGap`, as above.
 
     Args:
         x: the training data, prepared as the *validation* data are. Arrays of the shape
-            `(n, ...)`, or dicts, lists or tuples of them, as for `fit`; or a data set
-            (a `tf.data.Dataset`, `keras.utils.PyDataset` or generator) of batches as
-            for `fit`, in mixed order, the same in each pass. A data set must be built
-            anew from the source: `take`, `skip` or `map` of one that `fit` reads and
-            that shuffles draw on its order, and so does an augmentation layer in both.
+            `(n, ...)`, or dicts, lists or tuples of them; or a data set (`tf.data`,
+            `PyDataset`, generator) with `fit`'s batches, mixed, the same in each pass.
         y: the labels, as for `fit`; `None` if `x` has them.
-        batch_size: examples in a batch, for arrays. It must be `fit`'s, as that of a
-            data set must: batch normalization depends on it.
-        sample_weight: as for `fit`, if the validation data are weighted like this, too.
-        steps: batches to measure of each. Of arrays it is a random sample of all that
-            is given, always the same; only this is copied. Needed for data sets
-            of unknown length or without end. Defaults to `None`, all.
+        batch_size: examples in a batch of arrays. It must be `fit`'s, and so must a
+            data set's: batch normalization depends on it.
+        sample_weight: weights, if the validation data have such weights, too.
+        steps: batches to measure of each, by default all. Of arrays it is a random
+            sample, always the same; only this is copied. Needed for data sets of
+            unknown length or without end.
         held_out: `(x, y)`, `(x, y, sample_weight)` or a data set: from the same source
             as the training data, but never given to `fit`.
-        fit_data: the same, if `fit` gets augmented or weighted training data: built
-            like `fit`'s, with random numbers (a seed) and layers of its own: with
-            `fit`'s the network has met that very noise. For `class_weight={0: 1.0,
-            1: 5.0}`, `(x, y, np.array([1.0, 5.0])[y])`. Augmentation layers
-            inside the model need none: they are regularization.
+        fit_data: the same, but built as `fit`'s, if that is augmented or weighted, with
+            a seed of its own: `fit`'s noise is known to the network. For
+            `class_weight={0: 1.0, 1: 5.0}`, `(x, y, np.array([1.0, 5.0])[y])`.
+            Augmentation layers inside the model need none: they are regularization.
 
     Raises:
-        ValueError: if the data are empty, of unequal lengths, perhaps endless without
-            `steps`, or arrays without `batch_size`, and before the first epoch if the
-            model has no loss. Data that do not fit the model raise Keras' error.
+        ValueError: what cannot be measured, before the first epoch.
 
-    What it does not do, or not always:
+    Limits:
 
-    - The training goes on as if nothing had been measured: variables, seeds of layers
-      and the generators of NumPy and Python are put back, after errors and Ctrl-C too.
-      Not so `keras.random` without a seed, `tf.random` in a model that runs eagerly,
-      what layers keep in Python, a `tf.Variable` in a list or dict, the replicas' own
-      moving averages, and what layers of an unbuilt model make and change in inference
-      mode. A stateful RNN needs an unshuffled data set instead of arrays, and its
-      training may differ in the last bits.
-    - A `train_step`, `test_step` or `evaluate` of your own must compute what Keras'
-      does; several replicas normalize parts of a batch: both get a warning. Undefined
-      with `SwapEMAWeights`, which validates averaged weights. Other normalization than
-      Keras' layer, or one that `fit` calls in both modes, is not told apart.
-    - `validation_split`: split by hand, and give what `fit` trains on.
-    - A loss that depends on the batch (RMSE, Dice): `validation_batch_size` must be
-      `batch_size`, too. L1 and L2 penalties are in both losses: no part of the gap.
-    - Errors are of sampling, from the losses of batches: `nan` of fewer than two, 6 %
-      too small of eight. Data in sorted order have larger ones than they should. The
-      part of the training data that is measured is a sample of the epoch's batches: if
-      it is all, timing has none, though dropout leaves some luck.
-    - `fit(epochs=1)` in a loop: join the histories, `{name: [value for history in
-      histories for value in history.history[name]] for name in first.history}`.
+    - The training goes on as if nothing had been measured: variables, seeds of layers,
+      NumPy's and Python's generators are put back, after errors and Ctrl-C too. Not so
+      `keras.random` without a seed, `tf.random` in an eager model, a `tf.Variable` in a
+      list, what layers keep in Python or an unbuilt model's layers change in inference
+      mode, and moving averages of single replicas. A stateful RNN needs an unshuffled
+      data set, not arrays, and may differ in the last bits.
+    - A data set must be built anew from the source, with augmentation layers of its own:
+      `take`, `skip` or `map` of one that `fit` reads and that shuffles disturb it.
+    - A `train_step`, `test_step` or `evaluate` of your own, and replicas with batch
+      normalization, get a warning. `SwapEMAWeights` makes the parts undefined, a batch
+      normalization in both modes its own; another than Keras' is regularization.
+    - With `validation_split`: split by hand, and give what `fit` trains on.
+    - Where a loss depends on the batch (RMSE, Dice), `validation_batch_size` must be
+      `batch_size`. L1 and L2 penalties are in both losses: no part of the gap.
+    - Errors are of sampling, from the losses of batches: `nan` below two, too small by
+      6 % for eight, too large for sorted data. The luck of dropout is not in timing's,
+      which is 0 where all training data are measured.
+    - `fit(epochs=1)` in a loop: join the lists of the histories, name by name.
     - It costs three to four passes over what is measured: 1,000 of 9,000 examples took
-      10 to 20 % of an epoch, 5,000 took 40 to 75 %, and tracing 0.3 to 5 s per mode.
+      10 to 20 % of an epoch, 5,000 took 40 to 75 %; tracing each mode, 0.3 to 5 s.
     """
 
     def __init__(
@@ -150,147 +123,125 @@ class LossGap(BatchLosses):
     ):
         super().__init__()
         if keras.config.backend() != "tensorflow":
-            raise ValueError(
-                "LossGap: needs Keras on TensorFlow: KERAS_BACKEND says it"
-            )
-
-        def arguments(name, data):
-            data = keras.utils.unpack_x_y_sample_weight(data)
-            return evaluate_arguments(name, data, batch_size, steps)
-
-        self.data = evaluate_arguments("x", (x, y, sample_weight), batch_size, steps)
-        self.held_out = None if held_out is None else arguments("held_out", held_out)
-        self.fit_data = None if fit_data is None else arguments("fit_data", fit_data)
+            raise ValueError("LossGap needs Keras on TensorFlow (KERAS_BACKEND)")
+        self.data = {}
+        data = {"x": (x, y, sample_weight), "held_out": held_out, "fit_data": fit_data}
+        for name, value in data.items():
+            if value is not None:
+                parts = keras.utils.unpack_x_y_sample_weight(value)
+                self.data[name] = evaluate_arguments(name, parts, batch_size, steps)
 
     def on_train_begin(self, logs=None):
-        self.errors = {}
+        self.errors, self.means = {}, []
         doubt = doubt_about(self.model)
         if doubt:
             warnings.warn(doubt, stacklevel=2)
-        # One batch of each shows what does not fit, before an epoch is spent on it.
-        # Inference mode comes first: it builds the model, under the names of `fit`.
         try:
-            passes = self.passes_in_inference_mode()
-            self.measure(passes, steps=1)
-            other_passes = self.passes_in_other_modes()
-            self.measure(other_passes, steps=1)
+            # A batch of each shows what does not fit, before an epoch is spent on it.
+            # Inference mode is first: it builds the model, under the names of `fit`.
+            self.passes = {"inference_mode_loss": (self.model, "x")}
+            if "held_out" in self.data:
+                self.passes["held_out_loss"] = (self.model, "held_out")
+            self.measure(steps=1)
+            self.passes = {**self.other_modes(), **self.passes}
+            self.measure(steps=1)
         except Exception as error:
             if doubt:
-                raise ValueError(f"{doubt}; it cannot be measured") from error
+                raise ValueError(f"{doubt}; here it cannot be measured") from error
             raise
-        self.passes = {**other_passes, **passes}
 
-    def passes_in_inference_mode(self):
-        passes = {"inference_mode_loss": (self.model, self.data)}
-        if self.held_out is not None:
-            passes["held_out_loss"] = (self.model, self.held_out)
-        return passes
-
-    def passes_in_other_modes(self):
+    def other_modes(self):
         normalization = BatchNormalizationModes(self.model)
         training_mode = OtherMode(self.model, normalization, training=True)
-        passes = {"training_mode_loss": (training_mode, self.data)}
-        if self.fit_data is not None:
-            passes["fit_data_loss"] = (training_mode, self.fit_data)
+        passes = {"training_mode_loss": (training_mode, "x")}
+        if "fit_data" in self.data:
+            passes["fit_data_loss"] = (training_mode, "fit_data")
         if normalization.layers:
             batch_statistics = OtherMode(self.model, normalization, training=False)
-            passes["batch_statistics_loss"] = (batch_statistics, self.data)
+            passes["batch_statistics_loss"] = (batch_statistics, "x")
         return passes
 
     def on_epoch_end(self, epoch, logs):
-        batch_losses = {"val_loss": self.losses()}  # `fit` has just validated
-        self.means = []
-        logs.update(self.measure(self.passes, batch_losses=batch_losses))
-        for part, error in self.standard_errors(batch_losses).items():
+        losses, means = self.measure()
+        logs.update(losses)
+        means["val_loss"], self.means = self.means, []
+        for part, error in self.standard_errors(means).items():
             self.errors.setdefault(f"{part}_error", []).append(error)
 
     def on_train_end(self, logs=None):
         for name, values in self.errors.items():
             self.model.history.history.setdefault(name, []).extend(values)
 
-    def measure(self, passes, batch_losses=None, **steps):
-        losses = {}
-        for name, (model, data) in passes.items():
-            batches = BatchLosses()
+    def measure(self, **steps):
+        losses, means = {}, {}
+        for name, (model, data) in self.passes.items():
+            running = RunningMeans()
+            arguments = {**self.data[data], **steps, "callbacks": [running]}
             with unchanged(self.model):
-                results = model.evaluate(
-                    **{**data, **steps},
-                    verbose=0,
-                    return_dict=True,
-                    callbacks=[batches],
-                )
+                results = model.evaluate(**arguments, verbose=0, return_dict=True)
             if "loss" not in results:
                 raise ValueError(
                     "LossGap: there is no loss to measure: the data are empty, or the "
                     "model's own test_step returns no 'loss'"
                 )
-            losses[name] = results["loss"]
-            if batch_losses is not None:
-                batch_losses[name] = batches.losses()
-        return losses
+            losses[name], means[name] = results["loss"], running.means
+        return losses, means
 
-    def standard_errors(self, batch_losses):
+    def standard_errors(self, means):
         """The standard error of each part, from the losses of single batches."""
+        # Finite training data are measured without replacement, out of `steps` batches.
         steps = self.params.get("steps") or np.inf
-        # Of finite training data a sample is measured, without replacement; what else
-        # is measured stands for data without end.
-        whole = dict.fromkeys(batch_losses, np.inf)
-        for name, (_, data) in self.passes.items():
-            if name != "held_out_loss" and not may_be_endless(data["x"]):
-                whole[name] = steps
+        whole = {
+            name: steps
+            for name, (_, data) in self.passes.items()
+            if data != "held_out" and not may_be_endless(self.data[data]["x"])
+        }
 
-        names = [name for name in PARTS if name in batch_losses]
-        first = batch_losses[names[0]]
-        errors = {"timing": standard_error(first, whole[names[0]])}
-        if whole[names[0]] == np.inf:  # then the epoch had another sample
-            errors["timing"] *= np.sqrt(1 + len(first) / steps)
+        def error(name, losses):
+            if len(losses) < 2:
+                return np.nan
+            # Of `whole` batches these are a sample, or the other way round.
+            share = abs(1 / len(losses) - 1 / whole.get(name, np.inf))
+            return float(np.std(losses, ddof=1) * np.sqrt(share))
+
+        # As if all batches had one size: a smaller last one is then nearer to the mean,
+        # by as much as it weighs less.
+        losses = {}
+        for name, kept in means.items():
+            kept = np.where(np.isfinite(kept), kept, np.nan)
+            losses[name] = np.diff(kept * np.arange(1, len(kept) + 1), prepend=0)
+        names = [name for name in (*PARTS, "val_loss") if name in losses]
+        first = names[0]
+        errors = {"timing": error(first, losses[first])}
+        if first not in whole:  # of endless data the epoch had another sample
+            errors["timing"] *= np.sqrt(1 + len(losses[first]) / steps)
         for name, following in pairwise(names):
-            upper, lower = batch_losses[name], batch_losses[following]
-            same = {name, following} <= {*self.passes} - {"held_out_loss"}
-            if same and len(upper) == len(lower):  # the same batches: paired
-                error = standard_error(upper - lower, whole[name])
-            else:
-                error = np.hypot(
-                    standard_error(upper, whole[name]),
-                    standard_error(lower, whole[following]),
-                )
-            part = PARTS[name]
-            if (name, following) == ("inference_mode_loss", "val_loss"):
-                part = "memorization_and_data"
-            errors[part] = float(error)
+            upper, lower = losses[name], losses[following]
+            if following in ("held_out_loss", "val_loss") or len(upper) != len(lower):
+                both = error(name, upper), error(following, lower)
+                errors[PARTS[name]] = float(np.hypot(*both))
+            else:  # the same batches: their differences
+                errors[PARTS[name]] = error(name, upper - lower)
+        if "held_out_loss" not in names:
+            errors["memorization_and_data"] = errors.pop("memorization")
         return errors
 
 
-def standard_error(losses, whole=np.inf):
-    """The standard error of the mean of some batches, as a sample of `whole` batches.
-
-    It is zero if they are all. Where they are more than `fit` has in an epoch, those of
-    the epoch are the sample.
-    """
-    if len(losses) < 2:
-        return np.nan
-    with np.errstate(invalid="ignore", over="ignore"):
-        deviation = np.std(losses, ddof=1)
-    return float(deviation * np.sqrt(abs(1 / len(losses) - 1 / whole)))
-
-
 def doubt_about(model):
-    """Say why the parts of this model's gap may not be what they are called."""
-    own = [name for name in OWN if getattr(type(model), name) is not OWN[name]]
-    if own:
-        return (
-            f"LossGap: the model has its own {' and '.join(own)}: the parts of its gap "
-            "hold only where this computes what Keras' own does"
-        )
+    """Say why the parts of a model's gap may not be what they are called, or nothing."""
     replicas = model.distribute_strategy.num_replicas_in_sync
-    normalizes = BatchNormalizationModes(model).layers
-    if replicas > 1 and normalizes:
-        return (
-            f"LossGap: with {replicas} replicas batch normalization takes the "
-            "statistics of a part of each batch: timing and batch normalization hold "
-            "only where these are near to those of the whole batch"
-        )
-    return None
+    names = ["train_step", "test_step", "evaluate"]
+    own = [name for name in names if overrides(model, name)]
+    if replicas > 1 and BatchNormalizationModes(model).layers:
+        own.append(f"{replicas} replicas with batch normalization")
+    return own and (
+        f"LossGap: this model has its own {' and '.join(own)}: the parts of its gap hold "
+        "only where that computes what Keras' own does, on whole batches"
+    )
+
+
+def overrides(model, name):
+    return getattr(type(model), name) is not getattr(keras.Model, name)
 
 
 class OtherMode(keras.Model):
@@ -318,7 +269,7 @@ class OtherMode(keras.Model):
         # As Keras' own, which would cast the inputs as this model's.
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
         mode = mode_of(self.inner.call, self.training)
-        if type(self.inner).train_step is not OWN["train_step"]:
+        if overrides(self.inner, "train_step"):
             mode = {"training": self.training}  # Keras' layers take it from their model
         with self.normalization.in_training_mode(note=self.training):
             y_pred = self.inner(x, **mode)
@@ -397,12 +348,19 @@ def unchanged(model):
 
 def evaluate_arguments(name, data, batch_size, steps):
     """Return arguments for `model.evaluate`: a data set, or a sample of the arrays."""
+
+    def rows_of(array):
+        if array is None:
+            return None
+        if tf.is_tensor(array):
+            return tf.gather(array, order)
+        return getattr(array, "iloc", array)[order]  # pandas has iloc
+
     arguments = dict(zip(["x", "y", "sample_weight"], data))
     if not all(hasattr(part, "shape") for part in tf.nest.flatten(arguments["x"])):
         if steps is None and may_be_endless(arguments["x"]):
             raise ValueError(
-                f"LossGap: {name} may be endless: say with steps=... how many batches "
-                "to measure"
+                f"LossGap: {name} may be endless: say steps=..., the batches to measure"
             )
         return {**arguments, "steps": steps}
 
@@ -418,16 +376,7 @@ def evaluate_arguments(name, data, batch_size, steps):
     # Sorted data would make batches, and a few of them, unlike the training data.
     order = np.random.default_rng(0).permutation(lengths[0])
     order = order[: steps and steps * batch_size]
-    sample = tf.nest.map_structure(lambda array: rows_of(array, order), arguments)
-    return {**sample, "batch_size": batch_size}
-
-
-def rows_of(array, order):
-    if array is None:
-        return None
-    if hasattr(array, "iloc"):  # pandas
-        return array.iloc[order]
-    return tf.gather(array, order) if tf.is_tensor(array) else array[order]
+    return {**tf.nest.map_structure(rows_of, arguments), "batch_size": batch_size}
 
 
 def may_be_endless(data_set):

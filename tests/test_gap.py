@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from pyimagesearch.gap import count_copies, in_words, split_gap, table
+from pyimagesearch.gap import REASONS, count_copies, in_words, split_gap, table
 
 NAN, INF = float("nan"), float("inf")
 THREE = {
@@ -12,6 +12,7 @@ THREE = {
 }
 BATCH_STATISTICS = {"batch_statistics_loss": [0.32, 0.21]}
 HELD_OUT = {"held_out_loss": [0.34, 0.33]}
+FIT_DATA = {"fit_data_loss": [0.45, 0.27]}
 EXPECTED = {
     "timing": [0.15, -0.01],
     "regularization": [0.05, 0.06],
@@ -19,19 +20,25 @@ EXPECTED = {
 }
 
 
-def history(timing, regularization, data, batch_normalization=None):
-    """A history whose gap has these parts, with a validation loss of 1."""
-    inference = 1 + np.array(data, float)
-    statistics = inference + np.array(batch_normalization or [0] * len(data), float)
-    losses = {
-        "loss": statistics + np.array(regularization) + np.array(timing),
-        "val_loss": np.ones(len(data)),
-        "training_mode_loss": statistics + np.array(regularization),
-        "inference_mode_loss": inference,
-    }
-    if batch_normalization:
-        losses["batch_statistics_loss"] = statistics
-    return losses
+def history(errors=None, val_loss=1, **parts):
+    """A history whose gap has these parts, with these standard errors."""
+    losses = ["loss", "fit_data_loss", "training_mode_loss", "batch_statistics_loss"]
+    losses = dict(zip(REASONS, [*losses, "inference_mode_loss", "held_out_loss"]))
+    losses["memorization_and_data"] = "inference_mode_loss"
+    loss = np.full(len(parts["timing"]), float(val_loss))
+    measured = {"val_loss": loss}
+    for name in reversed(REASONS):
+        if name in parts:
+            loss = loss + parts[name]
+            measured[losses[name]] = loss
+    measured.setdefault("inference_mode_loss", measured["val_loss"])
+    return measured | {f"{name}_error": errors[name] for name in errors or {}}
+
+
+def plain(timing, regularization, data, **more):
+    return history(
+        timing=timing, regularization=regularization, memorization_and_data=data, **more
+    )
 
 
 # The numbers
@@ -46,8 +53,12 @@ def history(timing, regularization, data, batch_normalization=None):
             {"regularization": [0.03, 0.05], "batch_normalization": [0.02, 0.01]},
         ),
         (HELD_OUT, {"memorization": [-0.04, -0.13], "data": [-0.06, 0.03]}),
+        (
+            FIT_DATA,
+            {"timing": [0.05, -0.02], "augmentation_and_weights": [0.1, 0.01]},
+        ),
     ],
-    ids=["three", "batch normalization", "held out"],
+    ids=["three", "batch normalization", "held out", "fit data"],
 )
 def test_the_parts_add_up_to_the_gap(more, expected):
     parts = split_gap({**THREE, **more})
@@ -62,7 +73,7 @@ def test_the_parts_add_up_to_the_gap(more, expected):
 @pytest.mark.parametrize("missing", [*THREE])
 def test_a_history_that_was_not_measured_cannot_be_split(missing):
     part = {name: THREE[name] for name in THREE if name != missing}
-    with pytest.raises(ValueError, match=f"no {missing}: .*--explain"):
+    with pytest.raises(ValueError, match=f"no {missing}: .*validation data and"):
         split_gap(part)
 
 
@@ -92,82 +103,174 @@ def test_a_table_of_all_parts_fits_into_a_terminal():
     assert lines[0].split() == ["regular-", "batch", "memori-"]
     assert lines[1].split()[-4:] == ["ization", "norm.", "zation", "data"]
     assert lines[2].split()[-5:] == ["0.1500", "0.0300", "0.0200", "-0.0400", "-0.0600"]
+    assert "augment." in table({**THREE, **FIT_DATA})
+
+
+def test_the_last_line_has_the_errors_of_the_last_epoch_below_their_parts():
+    errors = {"timing_error": [0.3, 0.004], "regularization_error": [0.1, 0.002]}
+    lines = table({**THREE, **errors}).splitlines()
+    assert lines[-1].split() == ["+-", "0.0040", "0.0020", "nan"]
+    assert lines[-1].index("0.0040") == lines[-2].index("0.0700")
+    assert lines[:-1] == table(THREE).splitlines()
 
 
 # The words
 
 
-def test_it_names_the_largest_part_what_is_against_it_and_a_change_of_sign():
+def test_it_names_the_largest_part_what_is_against_it_and_changes_of_sign():
     words = in_words(
-        history([0.15, -0.02, -0.03], [0.05, 0.04, 0.06], [-0.1, -0.07, -0.05])
+        plain([0.15, -0.02, -0.03], [0.05, 0.04, 0.06], [-0.1, -0.07, -0.05])
     )
-    first, changed, last, sign = words.splitlines()
+    first, last, sign = words.splitlines()
     assert first == (
         "In epoch 1 the training loss is 0.1000 above the validation loss, most of all "
-        "because of timing (+0.1500): the training loss is measured earlier. Against it: "
-        "memorization and data (-0.1000)."
+        "because of timing (+0.1500): the training loss was higher earlier in the epoch, "
+        "when it was measured. Against it: memorization and data (-0.1000)."
     )
-    assert changed.startswith(
-        "In epoch 2 the training loss is 0.0500 below the validation loss, most of all "
-        "because of memorization and data (-0.0700): the training data are known (-)"
+    assert last.startswith(
+        "In epoch 3 the training loss is 0.0200 below the validation loss, most of all "
+        "because of memorization and data (-0.0500): the network knows its training "
     )
-    assert last.startswith("In epoch 3 the training loss is 0.0200 below")
-    assert sign == "The gap changes its sign between epochs 1 and 2."
+    assert sign == "The gap changes its sign in epoch 2."
+
+
+@pytest.mark.parametrize(
+    "name, above, below",
+    [
+        ("timing", "was higher earlier", "was lower earlier"),
+        ("augmentation_and_weights", "`fit` raises", "`fit` lowers"),
+        ("regularization", "such as dropout, raises", "such as dropout, lowers"),
+        ("batch_normalization", "own statistics do worse", "moving averages do worse"),
+        ("memorization", "held-out data are easier", "network knows its training data"),
+        ("data", "are easier, or copies", "are harder, or prepared differently"),
+        (
+            "memorization_and_data",
+            "are easier, or copies",
+            "knows its training data, or",
+        ),
+    ],
+)
+def test_each_sign_of_a_part_has_its_own_sentence(name, above, below):
+    for size, reason in [(0.2, above), (-0.2, below)]:
+        parts = {"timing": [0], "regularization": [0], name: [size]}
+        if name == "memorization":
+            parts["data"] = [0]
+        if name == "data":
+            parts["memorization"] = [0]
+        words = in_words(history(**parts))
+        assert f"most of all because of {name.replace('_', ' ')} ({size:+.4f})" in words
+        assert reason in words
 
 
 def test_the_part_that_is_named_has_the_sign_of_the_gap():
-    words = in_words(history([0.6], [0.5], [-1]))
+    words = in_words(plain([0.6], [0.5], [-1]))
     assert "0.1000 above" in words and "because of timing (+0.6000)" in words
 
 
-def test_moving_averages_that_lag_are_said_with_what_to_do():
-    advice = "more updates help, larger batches, or a smaller momentum"
-    lagging = in_words(history([0.1, 0.1], [0.1, 0.1], [0, 0], [0.5, -0.5]))
-    assert "because of batch normalization (-0.5000)" in lagging
-    assert "Against it: timing (+0.1000), regularization (+0.1000)." in lagging
-    assert lagging.splitlines()[-1].startswith("In epoch 2 batch normalization makes")
-    assert advice in lagging
-    for last in (0.5, -0.001):
-        assert advice not in in_words(history([0, 0], [0, 0], [0, 0], [-0.5, last]))
-    negative = history([0], [0], [0])  # a log-likelihood, say
-    negative = {name: values - 3 for name, values in negative.items()}
-    assert advice not in in_words(negative)
-
-
-def test_one_epoch_is_one_line_and_a_gap_without_a_change_of_sign_says_so():
-    words = in_words(history([0.1], [0.2], [-1e-6]))
-    assert words.count("\n") == 0 and "Against it" not in words
-    words = in_words(history([0.1, 0.1], [0.2, 0.2], [-0.05, -0.05])).splitlines()
-    assert len(words) == 3 and words[-1] == "The gap does not change its sign."
-
-
-def test_of_several_changes_the_last_is_explained():
-    words = in_words(history([1, -1, 1, -1, -1], [0] * 5, [0] * 5)).splitlines()
-    assert [line[:10] for line in words[:3]] == [
-        "In epoch 1",
-        "In epoch 4",
-        "In epoch 5",
-    ]
-    assert words[3] == (
-        "The gap changes its sign 3 times, the last time between epochs 3 and 4."
+def test_what_may_be_chance_is_no_reason_and_what_would_tell_is_said():
+    parts = {"timing": [0.01], "regularization": [0.05], "memorization": [-0.05]}
+    parts["data"] = [0.084]
+    errors = {"timing": [0.006], "regularization": [0.004], "memorization": [0.03]}
+    words = in_words(history({**errors, "data": [0.08]}, **parts))
+    assert words == (
+        "In epoch 1 the training loss is 0.0940 above the validation loss. The largest "
+        "part is data (+0.0840 +- 0.0800), but this may be chance: more validation or "
+        "held-out data would tell. Beyond chance is regularization (+0.0500 +- 0.0040): "
+        "what is on in training mode, such as dropout, raises the loss."
     )
+    words = in_words(history({**errors, "data": [0.04]}, **parts))
+    assert "most of all because of data (+0.0840 +- 0.0400): the validation" in words
+    words = in_words(plain([0.1], [0], [-0.02], errors={"timing": [0.051]}))
+    assert "may be chance: more of the training data measured would tell." in words
+    assert "Against it: memorization and data (-0.0200)." in words
+
+
+def test_of_unknown_errors_nothing_is_said():
+    for error in ([], [NAN]):
+        words = in_words(plain([0.1], [0.2], [0], errors={"regularization": error}))
+        assert "because of regularization (+0.2000): " in words
+
+
+# Timing that cannot be timing
+
+
+LOSS = [2, 1, 0.8, 0.7, 0.6, 0.5, 0.45, 0.4]
+
+
+def late(timing, loss=LOSS, **more):
+    timing = np.array(timing, float)
+    return in_words(plain(timing, np.array(loss) - 1 - timing, [0] * 8, **more))
+
+
+def test_timing_that_is_too_large_or_of_the_wrong_sign_is_no_reason():
+    for sign in (1, -1):
+        words = late(sign * np.full(8, 0.9))
+        assert "Timing is more than the time of measurement can make it" in words
+        assert "because of timing" not in words
+    words = late(np.full(8, 0.9), np.array(LOSS) + 2)
+    assert (
+        "The largest part is timing (+0.9000), but this may be something else" in words
+    )
+    assert "fit_data" in words and "validation_split" in words
+
+
+def test_timing_of_a_plain_training_is_not_doubted():
+    halves = -np.diff(LOSS, prepend=3) / 2
+    for words in [
+        late(halves),
+        late(halves * 3.9),
+        late(np.full(8, 0.04)),  # too large, but a small part of the loss
+        late(np.full(8, 0.9), errors={"timing": [0.5] * 8}),  # may be chance
+    ]:
+        assert "more than the time" not in words
+    few = plain([0.9] * 5, np.array(LOSS[:5]) - 1.9, [0] * 5)
+    assert "more than the time" not in in_words(few)
+
+
+# What else is said
+
+
+def test_moving_averages_that_lag_are_said_with_what_to_do():
+    def words(*last, **more):
+        parts = {"timing": [0.1, 0.1], "regularization": [0.1, 0.1]}
+        parts["memorization_and_data"] = [0, 0]
+        return in_words(history(**parts, batch_normalization=[-0.5, *last], **more))
+
+    lagging = words(-0.5)
+    assert "because of batch normalization (-0.5000): moving averages do w" in lagging
+    assert "Against it: timing (+0.1000), regularization (+0.1000)." in lagging
+    advice = "more updates help, a smaller momentum of BatchNormalization, or computing"
+    assert advice in lagging.splitlines()[-1]
+    for text in [words(0.5), words(-0.001)]:
+        assert advice not in text
+    chance = {"batch_normalization": [0.1, 0.3]}
+    assert advice not in words(-0.5, errors=chance)
+    # A log-likelihood, say, and no batch normalization.
+    assert advice not in in_words(plain([0], [0], [0], val_loss=-2))
+
+
+def test_one_epoch_is_one_line():
+    words = in_words(plain([0.1], [0.2], [-1e-6]))
+    assert words.count("\n") == 0 and "Against it" not in words
 
 
 def test_parts_and_gaps_of_zero_are_not_named():
-    words = in_words(history([1, 0, 0, -1], [0] * 4, [0] * 4))
-    assert "between epochs 1 and 4" in words and "Against it" not in words
-    words = in_words(history([1e-7] * 2, [-1e-9] * 2, [0] * 2, [0] * 2))
+    words = in_words(plain([1, 0, 0, -1], [0] * 4, [0] * 4))
+    assert "changes its sign in epoch 4." in words and "Against it" not in words
+    words = in_words(plain([1e-7] * 2, [-1e-9] * 2, [0] * 2))
     equal = "the two losses are equal to four decimals."
     assert words == f"In epoch 1 {equal}\nIn epoch 2 {equal}"
 
 
+@pytest.mark.filterwarnings("error")
 def test_epochs_without_a_number_are_left_out():
-    losses = history([1, -1, 0.1, 0], [0] * 4, [0] * 4)
+    losses = plain([1, -1, 0.1, 0], [0] * 4, [0] * 4)
     losses["loss"] = [NAN, *losses["loss"][:2], INF]
+    losses["training_mode_loss"] = [*losses["training_mode_loss"][:3], INF]
     words = in_words(losses)
     assert words.startswith("In epoch 2") and "\nIn epoch 3" in words
     assert words.endswith("Epochs in which a loss is no finite number are left out.")
-    diverged = {name: [NAN] for name in THREE}
+    diverged = {name: [INF] for name in THREE}
     assert "the gap cannot be split" in in_words(diverged)
     assert "nan" in table(diverged)
 
@@ -181,3 +284,10 @@ def test_images_copied_from_one_set_into_the_other_are_counted():
     assert count_copies(x_train, x_val) == 0
     x_val[[2, 3, 7]] = x_train[[5, 5, 19]]
     assert count_copies(x_train, x_val) == 3
+
+
+def test_copies_of_another_dtype_or_shape_are_an_error_and_not_zero():
+    x = np.ones((3, 4, 4), "float32")
+    for other in (x.astype("float64"), x[..., np.newaxis]):
+        with pytest.raises(ValueError, match="dtypes or shapes"):
+            count_copies(x, other)

@@ -1,5 +1,6 @@
 """LossGap with models and data of all kinds; with MiniVGGNet in test_fashion_mnist.py."""
 
+import random
 import re
 import shutil
 import sys
@@ -60,8 +61,9 @@ def fit(model, data_set, *callbacks, **options):
 
 def measured(model, *args, **options):
     """What LossGap adds to the logs after an epoch."""
-    loss_gap = LossGap(*args, **options)
+    loss_gap = LossGap(*args, **{"batch_size": 32, **options})
     loss_gap.set_model(model)
+    loss_gap.set_params({})
     loss_gap.on_train_begin()
     logs = {}
     loss_gap.on_epoch_end(0, logs)
@@ -121,7 +123,7 @@ def test_a_compiled_model_has_the_same_losses(batches):
     loss_gap.set_model(model)
     loss_gap.on_train_begin()
     assert all(mode.jit_compile for mode, _ in loss_gap.passes.values())
-    assert loss_gap.measure(loss_gap.passes, None) == pytest.approx(expected)
+    assert loss_gap.measure()[0] == pytest.approx(expected)
 
 
 def test_without_batch_normalization_nothing_is_measured_twice(batches):
@@ -163,14 +165,19 @@ def test_averages_of_one_single_batch_are_its_statistics(few):
 # The same examples in all modes
 
 
-def test_sorted_labels_are_no_regularization(data):
+def test_steps_of_arrays_are_one_random_sample_of_all_of_them(data):
     (x, y), _ = data
     order = np.argsort(y.argmax(axis=1), kind="stable")
+    loss_gap = LossGap(x[order], y[order], batch_size=32, steps=2)
+    sample = loss_gap.data["x"]
+    assert len(sample["x"]) == len(sample["y"]) == 64
+    assert len(set(sample["y"].argmax(axis=1))) >= 8
+    labels = {image.tobytes(): label.argmax() for image, label in zip(x, y)}
+    for image, label in zip(sample["x"], sample["y"]):
+        assert labels[image.tobytes()] == label.argmax()
+    # So it is in all modes.
     training, inference = measured(network(), x[order], y[order], steps=2).values()
     assert training == pytest.approx(inference, abs=1e-6)
-    # And the batches are mixed like those of the training.
-    mixed = LossGap(x[order], y[order]).data["y"]
-    assert len({*mixed[:64].argmax(axis=1)}) >= 8
 
 
 def test_a_model_with_several_steps_per_execution_measures_the_same(batches):
@@ -263,17 +270,98 @@ def test_dicts_are_measured(few):
     assert [*losses.values()] == pytest.approx([expected] * 2, rel=1e-5)
 
 
-def test_class_weights_as_the_docstring_has_them_are_no_timing_part(few, batches):
+# What fit does to its data
+
+
+def test_class_weights_as_the_docstring_has_them_are_a_part_of_their_own(few, batches):
     x, y = few
     weights = np.array([1.0, 5.0] * 5)[y.argmax(axis=1)]
     model = network()
     model.optimizer.learning_rate = 0.0
     class_weight = dict(enumerate([1.0, 5.0] * 5))
-    loss_gap = LossGap(x, y, sample_weight=weights)
+    loss_gap = LossGap(x, y, batch_size=32, fit_data=(x, y, weights))
     history = fit(model, batches, loss_gap, class_weight=class_weight)
-    np.testing.assert_allclose(split_gap(history)["timing"], 0, atol=1e-5)
-    expected = by_hand(model, x, y, weights)
-    np.testing.assert_allclose(history["training_mode_loss"], [expected], rtol=1e-5)
+    parts = split_gap(history)
+    expected = by_hand(model, x, y, weights) - by_hand(model, x, y)
+    assert expected > 1
+    np.testing.assert_allclose(parts["augmentation_and_weights"], [expected], rtol=1e-5)
+    for name in ("timing", "regularization", "memorization_and_data"):
+        np.testing.assert_allclose(parts[name], 0, atol=1e-5)
+
+
+def test_noise_in_the_data_set_of_fit_is_a_part_of_its_own(few):
+    x, y = few
+
+    def noisy(seed):
+        noise = keras.random.SeedGenerator(seed)
+        plain = tf.data.Dataset.from_tensor_slices((x, y)).batch(32)
+        return plain.map(
+            lambda x, y: (x + 2 * keras.random.normal(tf.shape(x), seed=noise), y)
+        )
+
+    model = network()
+    model.optimizer.learning_rate = 0.0
+    validation = {"validation_data": (x, y)}
+    loss_gap = LossGap(x, y, batch_size=32, fit_data=noisy(2).repeat(20), steps=40)
+    parts = split_gap(fit(model, noisy(1).repeat(20), loss_gap, **validation))
+    assert parts["augmentation_and_weights"] > 0.5
+    assert abs(parts["timing"]) < parts["augmentation_and_weights"] / 10
+    without = split_gap(fit(model, noisy(1), LossGap(x, y, 32), **validation))
+    assert without["timing"] > 0.5 and "augmentation_and_weights" not in without
+
+
+# Standard errors
+
+
+def test_errors_are_those_of_the_losses_of_single_examples(data):
+    (x, y), (x_val, y_val) = data
+    keras.utils.set_random_seed(3)
+    model = network(layers.Dropout(0.1), layers.Dense(32, "relu"))
+    batches = tf.data.Dataset.from_tensor_slices((x[100:], y[100:])).batch(5)
+    held_out = x[:100], y[:100]
+    loss_gap = LossGap(x[100:], y[100:], 5, steps=22, held_out=held_out)
+    validation = {"validation_data": (x_val, y_val), "validation_batch_size": 5}
+    history = fit(model, batches, loss_gap, **validation)
+
+    def error(x, y):
+        losses = crossentropy(y, model(x, training=False))
+        return np.std(losses, ddof=1) / np.sqrt(len(losses))
+
+    # 22 of 44 batches are measured: half of the variance of the training data is left.
+    sample = loss_gap.data["x"]
+    training = error(sample["x"], sample["y"]) * np.sqrt(1 / 2)
+    for name, expected in {
+        "timing": training,
+        "memorization": np.hypot(training, error(*held_out)),
+        "data": np.hypot(error(*held_out), error(x_val, y_val)),
+    }.items():
+        assert history[f"{name}_error"] == [pytest.approx(expected, rel=0.25)], name
+    # The modes see the same batches: what these have in common is no error.
+    assert 0 < history["regularization_error"][0] < training / 3
+
+
+@pytest.mark.parametrize("measured_steps, expected", [(8, 0), (4, 0.5), (1, None)])
+def test_timing_has_no_error_where_all_training_data_are_measured(
+    few, measured_steps, expected
+):
+    x, y = few
+    batches = tf.data.Dataset.from_tensor_slices(few).batch(8)
+    loss_gap = LossGap(x, y, batch_size=8, steps=measured_steps)
+    (error,) = fit(network(), batches, loss_gap)["timing_error"]
+    if expected is None:  # one batch tells nothing
+        assert np.isnan(error)
+    else:
+        assert (error == 0) == (expected == 0) and 0 <= error < 0.5
+
+
+def test_endless_data_are_no_part_of_the_epochs_data(few):
+    batches = tf.data.Dataset.from_tensor_slices(few).batch(8)
+    errors = []
+    for data_set in (batches, batches.repeat()):
+        loss_gap = LossGap(data_set, steps=8)
+        history = fit(network(), batches, loss_gap, validation_steps=4)
+        errors.append(history["timing_error"][0])
+    assert errors[0] == 0 and errors[1] > 0.01
 
 
 def test_tensors_and_other_dtypes_are_measured_as_fit_sees_them(few):
@@ -339,6 +427,7 @@ def refused(batches, message, *args, model=None, **options):
     return str(error.value)
 
 
+@pytest.mark.filterwarnings("ignore:Your input ran out of data", "ignore:LossGap")
 def test_what_cannot_be_measured_is_refused_in_one_line(few, batches):
     x, y = few
 
@@ -352,29 +441,62 @@ def test_what_cannot_be_measured_is_refused_in_one_line(few, batches):
     own_test_step = eager(OwnTestStep(network().layers))
     without_loss = eager(keras.Sequential(network().layers), loss=None)
     for words in [
-        refused(batches, "x have 63 and 64 entries", x, y[:-1]),
-        refused(batches, "held_out have 10 and 64", x, y, held_out=(x, y[:10])),
-        refused(batches, "x have 0 entries", x[:0], y[:0]),
+        refused(batches, "the batch_size of `fit`", x, y),
+        refused(batches, "x have 63 and 64 entries", x, y[:-1], 32),
+        refused(batches, "held_out have 10 and 64", x, y, 32, held_out=(x, y[:10])),
+        refused(batches, "x have 0 entries", x[:0], y[:0], 32),
         refused(batches, "the data are empty", batches.take(0)),
         refused(batches, "steps=", batches.repeat()),
         refused(batches, "steps=", batches.filter(lambda x, y: True)),
-        refused(batches, "held_out .*steps=", x, y, held_out=endless(x, y)),
+        refused(batches, "held_out .*steps=", x, y, 32, held_out=endless(x, y)),
         refused(batches, "steps=", Endless(*few)),
-        refused(batches, "returns no 'loss'", x, y, model=own_test_step),
-        refused(batches, "No loss", x, y, model=without_loss),
+        refused(batches, "its own test_step: .*measured", batches, model=own_test_step),
+        refused(batches, "No loss", batches, model=without_loss),
     ]:
         assert "\n" not in words
 
 
 def test_data_that_do_not_fit_the_model_are_refused_in_keras_words(few, batches):
     x, y = few
-    refused(batches, "shape", x, y.argmax(axis=1))
-    refused(batches, "shape", x, y, held_out=(x, y[:, :3]))
+    refused(batches, "shape", x, y.argmax(axis=1), 32)
+    refused(batches, "shape", x, y, 32, held_out=(x, y[:, :3]))
     model = network()
     model.compile("sgd", "sparse_categorical_crossentropy")
     labels = y.argmax(axis=1)
-    words = refused(batches, "Graph execution", x, labels + 10, model=model)
+    words = refused(batches, "Graph execution", x, labels + 10, 32, model=model)
     assert "label value" in words  # all of it, and not only its first line
+
+
+# A model with methods of its own
+
+
+class OwnTrainStep(keras.Sequential):
+    """Computes what Keras' own does, but sets the mode whatever `call` takes."""
+
+    def train_step(self, data):
+        x, y = data
+        loss = self.compute_loss(x, y, self(x, training=True))
+        self._loss_tracker.update_state(loss, sample_weight=tf.shape(x)[0])
+        return {"loss": self._loss_tracker.result()}
+
+    def call(self, x):
+        for layer in self.layers:
+            x = layer(x)
+        return x
+
+
+def test_a_train_step_of_its_own_is_warned_of_and_measured_in_its_mode(few, batches):
+    model = eager(OwnTrainStep(network(layers.Dropout(0.9, seed=1)).layers))
+    with pytest.warns(UserWarning, match="^LossGap: .*its own train_step: the parts"):
+        history = fit(model, batches.repeat(20), LossGap(batches.repeat(20), steps=40))
+    parts = split_gap(history)  # it learns nothing
+    assert parts["regularization"] > 0.5
+    assert abs(parts["timing"]) < parts["regularization"] / 5
+
+
+def test_another_backend_is_refused_at_the_start(batches, monkeypatch):
+    monkeypatch.setattr(keras.config, "backend", lambda: "jax")
+    refused(batches, "needs Keras on TensorFlow", batches)
 
 
 # What is put back
@@ -394,6 +516,7 @@ class EveryState(layers.Layer):
     def call(self, x):
         self.keras_counter.assign_add(1.0)
         self.tensorflow_counter.assign_add(1.0)
+        x += 0.01 * random.random() + 0.01 * np.random.random()
         x += 0.1 * keras.random.normal(keras.ops.shape(x), seed=self.noise)
         return x * (1 + 0.01 * (self.keras_counter + self.tensorflow_counter))
 
@@ -496,7 +619,8 @@ def test_what_fit_reports_does_not_change_and_later_callbacks_see_more(
     evaluated = model.evaluate(batches, verbose=0, return_dict=True)
     assert history["val_accuracy"] == [evaluated["accuracy"]]
     expected = {"loss", "accuracy", "val_loss", "val_accuracy", "held_out_loss"} | MODES
-    assert set(history) == expected
+    errors = {f"{part}_error" for part in split_gap(history)}
+    assert set(history) == expected | errors
     columns = (tmp_path / "log.csv").read_text().splitlines()[0].split(",")
     assert set(columns) == {"epoch"} | expected
 
@@ -528,7 +652,7 @@ def test_images_known_by_heart_are_memorization_and_easier_ones_are_data(data):
     keras.utils.set_random_seed(1)
     model = network(layers.Dense(256, activation="relu"))
     model.compile(keras.optimizers.Adam(3e-3), LOSS)
-    loss_gap = LossGap(x[:100], y[:100], held_out=(x[100:260], y[100:260]))
+    loss_gap = LossGap(x[:100], y[:100], 32, held_out=(x[100:260], y[100:260]))
     batches = tf.data.Dataset.from_tensor_slices((x[:100], y[:100])).batch(32)
     x_val, y_val = x[260:], y[260:]
     history = fit(model, batches.repeat(30), loss_gap, validation_data=(x_val, y_val))
