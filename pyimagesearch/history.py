@@ -11,9 +11,11 @@ from pathlib import Path
 
 import numpy as np
 
-# The losses that are used here; the last four are LossGap's.
-LOSSES = ["loss", "val_loss", "training_mode_loss", "batch_statistics_loss"]
-LOSSES += ["inference_mode_loss", "held_out_loss"]
+# What is used of a history: the losses and, of the parts of the gap, the errors.
+USED = ["loss", "val_loss", "fit_data_loss", "training_mode_loss", "held_out_loss"]
+USED += ["batch_statistics_loss", "inference_mode_loss", "timing_error", "data_error"]
+USED += ["augmentation_and_weights_error", "regularization_error", "memorization_error"]
+USED += ["batch_normalization_error", "memorization_and_data_error"]
 
 
 class HistoryError(Exception):
@@ -63,13 +65,13 @@ def load(path: Path) -> dict:
         raise HistoryError(f"{path} is no training history: {advice}")
     if "val_loss" not in history:
         raise HistoryError(f"{path} has no val_loss: train with validation data")
-    losses = {name: history[name] for name in LOSSES if name in history}
-    for name, values in losses.items():
+    used = {name: history[name] for name in USED if name in history}
+    for name, values in used.items():
         # Before NumPy sees them: it would ask an object for its `__array_interface__`.
         if type(values) is not list or {*map(type, values)} - {int, float}:
             raise HistoryError(f"{path}: {name} is not a list of numbers: train again")
-    if len({*map(len, losses.values())}) > 1 or not losses["loss"]:
-        lengths = ", ".join(f"{name} {len(losses[name])}" for name in losses)
+    if len({*map(len, used.values())}) > 1 or not used["loss"]:
+        lengths = ", ".join(f"{name} {len(used[name])}" for name in used)
         raise HistoryError(
             f"{path} does not have each loss of each epoch ({lengths}): train at least "
             "one, and validate after each, with validation_freq=1"

@@ -146,6 +146,7 @@ def test_a_forged_pickle_shows_nobodys_memory(path):
             "loss 2, val_loss 1.*validation_freq=1",
         ),
         (pickle.dumps({**LOSSES, "held_out_loss": [1]}), "held_out_loss 1"),
+        (pickle.dumps({**LOSSES, "data_error": ["1", 1]}), "data_error is not a list"),
         (pickle.dumps({"loss": [], "val_loss": []}), "loss 0, val_loss 0"),
         (pickle.dumps({**LOSSES, "loss": ["0.5", None]}), "loss is not a list of num"),
         (pickle.dumps({**LOSSES, "loss": [[1], [2]]}), "loss is not a list of numbers"),
