@@ -147,7 +147,10 @@ def test_each_part_keeps_its_color_whether_or_not_the_others_are_there(draw, his
 
 @pytest.mark.parametrize(
     "errors, first_color, title",
-    [([0.1, 0.005, np.nan], "#9E97C0", "pale: may be chance"), ([], "#332288", "")],
+    [
+        ([0.1, 0.005, np.nan], "#9E97C0", "pale: may be chance"),
+        ([np.nan] * 3, "#332288", ""),
+    ],
 )
 def test_only_what_may_be_chance_is_pale(draw, errors, first_color, title):
     (_, gap, _), _ = draw({**THREE_PARTS, "timing_error": errors}, "--explain")

@@ -3,11 +3,10 @@
 import pickle
 import re
 
-import numpy as np
 import pytest
 from conftest import ROOT
 
-from pyimagesearch.gap import split_gap
+from pyimagesearch.gap import split_gap, standard_errors
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 REPORTED = ["loss", "accuracy", "val_loss", "val_accuracy"]
@@ -29,27 +28,30 @@ def number(cell):
     return pytest.approx(float(cell.strip("*")), abs=5.1e-5)
 
 
-@pytest.mark.parametrize("name", ["training", "hold-out"])
-def test_the_tables_of_the_gap_are_those_of_the_histories(name):
+@pytest.mark.parametrize(
+    "name, epochs", [("training", [1, 2, 5, 13, 25]), ("hold-out", [1, 25])]
+)
+def test_the_tables_of_the_gap_are_those_of_the_histories(name, epochs):
     history = record(name)
-    parts = split_gap(history)
+    parts, errors = split_gap(history), standard_errors(history)
     gap = sum(parts.values())
-    columns = np.column_stack(
-        [history["loss"], history["val_loss"], gap, *parts.values()]
-    )
     names = [name.replace("_", " ") for name in parts]
-    rows = rows_of(["epoch", "loss", "val_loss", "gap", *names])
-    assert [row[0] for row in rows] == ["1", "2", "5", "13", "25", "mean of 25"]
-    for epoch, *cells in rows:
-        mean = epoch.startswith("mean")
-        values = columns.mean(axis=0) if mean else columns[int(epoch) - 1]
-        assert [*values] == [number(cell) for cell in cells]
+    *rows, mean = rows_of(["epoch", "gap", *names])
+    for epoch, (first, total, *cells) in zip(epochs, rows, strict=True):
+        assert int(first) == epoch and gap[epoch - 1] == number(total)
+        for part, cell in zip(parts, cells, strict=True):
+            value, error = cell.split(" ± ")
+            assert parts[part][epoch - 1] == number(value)
+            assert errors[part][epoch - 1] == number(error)
+    assert mean[0] == "mean of 25"
+    means = [values.mean() for values in (gap, *parts.values())]
+    assert means == list(map(number, mean[1:]))
 
 
 def test_the_table_beside_the_tutorial_is_that_of_the_record():
     history = record("training")
     rows = rows_of(["epoch", *REPORTED])
-    assert len(rows) == 10
+    assert len(rows) == 5
     for epoch, *cells in rows:
         for name, cell in zip(REPORTED, cells, strict=True):
             assert history[name][int(epoch) - 1] == number(cell.split(" / ")[1])
@@ -58,6 +60,6 @@ def test_the_table_beside_the_tutorial_is_that_of_the_record():
 def test_what_the_readme_names_is_there():
     paths = re.findall(r"\]\((?!http)(.*?)\)", README)
     paths += re.findall(r"`((?:\w+/|\.github/)?[\w-]+\.(?:py|pickle))`", README)
-    assert len(paths) > 10
-    for path in {*paths} - {"my.pickle", "tiny.pickle", "hold-out.pickle"}:
-        assert (ROOT / path).exists() or (ROOT / "pyimagesearch" / path).exists(), path
+    assert len(paths) > 5
+    for path in paths:
+        assert (ROOT / path).exists() or path == "my.pickle", path
