@@ -25,20 +25,19 @@ from pyimagesearch.minivggnet import MiniVGGNet
 
 
 def parse_arguments(argv):
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    parser = argparse.ArgumentParser(description=__doc__)
+    add, default = parser.add_argument, "default: %(default)s"
+    add(
+        "-i", "--history", type=history_file, required=True, help="file for the history"
     )
-    add = parser.add_argument
-    add("-i", "--history", type=history_file, required=True, help="file to write")
-    add("--epochs", type=at_least(1), default=25, help="passes over the images")
-    add("--batch-size", type=at_least(1), default=32, help="images in a batch")
-    add("--learning-rate", type=rate, default=1e-2, help="at first, it decays")
+    add("--epochs", type=at_least(1), default=25, help=default)
+    add("--batch-size", type=at_least(1), default=32, help=default)
+    add("--learning-rate", type=rate, default=1e-2, help=f"of the start, {default}")
     add("--seed", type=at_least(0), help="a number that makes a run repeatable")
-    explain = (
-        "measure why the losses differ, on N training images (as many as for tests)"
-    )
-    add("--explain", type=at_least(1), nargs="?", const=0, metavar="N", help=explain)
-    add("--hold-out", type=at_least(1), metavar="N", help="images to hold out for it")
+    text = "measure the gap on N training images (default: as many as test images)"
+    add("--explain", type=at_least(1), nargs="?", const=0, metavar="N", help=text)
+    text = "training images to hold out for --explain"
+    add("--hold-out", type=at_least(1), metavar="N", help=text)
     args = parser.parse_args(argv)
     if args.hold_out and args.explain is None:
         parser.error("argument --hold-out: it needs --explain, which measures them")
@@ -75,14 +74,13 @@ def train(args):
     (x_train, y_train), (x_test, y_test) = load_data()
     if args.hold_out and args.hold_out >= len(x_train):
         sys.exit(f"error: --hold-out: there are {len(x_train)} training images")
-    copies = count_copies(x_train, x_test) if args.explain is not None else None
+    if args.explain is not None:
+        copies = count_copies(x_train, x_test)
+        print(f"[INFO] {copies} of {len(x_test)} test images are training images too")
 
     keras.config.set_image_data_format("channels_last")  # whatever keras.json says
-    x_train = x_train.reshape(-1, 28, 28, 1)
-    x_test = x_test.reshape(-1, 28, 28, 1)
-
-    x_train = x_train.astype("float32") / 255.0
-    x_test = x_test.astype("float32") / 255.0
+    x_train = x_train.reshape(-1, 28, 28, 1).astype("float32") / 255.0
+    x_test = x_test.reshape(-1, 28, 28, 1).astype("float32") / 255.0
 
     y_train = keras.utils.to_categorical(y_train, 10)
     y_test = keras.utils.to_categorical(y_test, 10)
@@ -117,11 +115,10 @@ def train(args):
                 x_train, y_train, test_size=args.hold_out, random_state=args.seed
             )
             held_out = x_held_out, y_held_out
-        print(f"[INFO] {copies} of {len(x_test)} test images are training images too")
         # The first N are a sample, as Fashion MNIST's images are in no order.
-        x = x_train[: args.explain or len(x_test)]
-        y = y_train[: args.explain or len(x_test)]
-        callbacks.insert(0, LossGap(x, y, args.batch_size, held_out=held_out))
+        n = args.explain or len(x_test)
+        gap = LossGap(x_train[:n], y_train[:n], args.batch_size, held_out=held_out)
+        callbacks.insert(0, gap)
 
     print(f"[INFO] finished epochs are kept in {partial}")
     print("[INFO] training model...")

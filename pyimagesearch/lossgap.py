@@ -33,8 +33,8 @@ class RunningMeans(keras.callbacks.Callback):
 class LossGap(RunningMeans):  # it sees `fit`'s validation
     """Measure the loss after each epoch, in training mode and in inference mode.
 
-    Keras reports a training loss that is averaged over the epoch, in training mode.
-    This callback adds losses to its logs that are measured *after* the epoch:
+    Keras' training loss is an average over the epoch, in training mode. This callback
+    adds losses to the logs that are measured *after* the epoch:
 
     - `fit_data_loss`, only with `fit_data`: in training mode, on data that are
       augmented or weighted as `fit`'s are;
@@ -45,9 +45,8 @@ class LossGap(RunningMeans):  # it sees `fit`'s validation
     - `inference_mode_loss`: as `model.evaluate` and the validation compute it;
     - `held_out_loss`, only with `held_out`: the same on data never trained on.
 
-    `gap.split_gap` tells from them how much of the gap each of its reasons explains.
-    The `History` that `fit` returns has each part's standard errors, too, as lists:
-    `timing_error`, `regularization_error`, ...
+    `gap.split_gap` tells from them how much of the gap each reason explains. The
+    `History` that `fit` returns also has each part's standard errors: `timing_error`, ...
 
     Example:
 
@@ -63,8 +62,7 @@ class LossGap(RunningMeans):  # it sees `fit`'s validation
     print(split_gap(history))
     ```
 
-    Callbacks that use logs, such as `CSVLogger`, see the losses only when they stand
-    behind `LossGap`, as above.
+    Callbacks that use logs, as `CSVLogger` does, must stand behind `LossGap`.
 
     Args:
         x: the training data, prepared as the *validation* data are. Arrays of the shape
@@ -92,9 +90,9 @@ class LossGap(RunningMeans):  # it sees `fit`'s validation
     - The training goes on as if nothing had been measured: variables, seeds of layers,
       NumPy's and Python's generators are put back, after errors and Ctrl-C too. Not so
       `keras.random` without a seed, `tf.random` in an eager model, a `tf.Variable` in a
-      list, what layers keep in Python or an unbuilt model's layers change in inference
-      mode, and moving averages of single replicas. A stateful RNN needs an unshuffled
-      data set, not arrays, and may differ in the last bits.
+      list, what layers keep in Python or, not built yet, change in inference mode, and
+      moving averages of single replicas. A stateful RNN needs an unshuffled data set,
+      not arrays, and may differ in the last bits.
     - A data set must be built anew from the source, with augmentation layers of its own:
       `take`, `skip` or `map` of one that `fit` reads and that shuffles disturb it.
     - A `train_step`, `test_step` or `evaluate` of your own, and replicas with batch
@@ -103,9 +101,9 @@ class LossGap(RunningMeans):  # it sees `fit`'s validation
     - With `validation_split`: split by hand, and give what `fit` trains on.
     - Where a loss depends on the batch (RMSE, Dice), `validation_batch_size` must be
       `batch_size`. L1 and L2 penalties are in both losses: no part of the gap.
-    - Errors are of sampling, from the losses of batches: `nan` below two, too small by
-      6 % for eight, too large for sorted data. The luck of dropout is not in timing's,
-      which is 0 where all training data are measured.
+    - Errors are of sampling, from the losses of batches: `nan` of fewer than two, 6 %
+      too small of eight, too large of sorted data; 0 where all training data are
+      measured, but for the luck of dropout.
     - `fit(epochs=1)` in a loop: join the lists of the histories, name by name.
     - It costs three to four passes over what is measured: 1,000 of 9,000 examples took
       10 to 20 % of an epoch, 5,000 took 40 to 75 %; tracing each mode, 0.3 to 5 s.
@@ -229,14 +227,14 @@ class LossGap(RunningMeans):  # it sees `fit`'s validation
 
 def doubt_about(model):
     """Say why the parts of a model's gap may not be what they are called, or nothing."""
-    replicas = model.distribute_strategy.num_replicas_in_sync
     names = ["train_step", "test_step", "evaluate"]
-    own = [name for name in names if overrides(model, name)]
+    doubts = [f"a {name} of its own" for name in names if overrides(model, name)]
+    replicas = model.distribute_strategy.num_replicas_in_sync
     if replicas > 1 and BatchNormalizationModes(model).layers:
-        own.append(f"{replicas} replicas with batch normalization")
-    return own and (
-        f"LossGap: this model has its own {' and '.join(own)}: the parts of its gap hold "
-        "only where that computes what Keras' own does, on whole batches"
+        doubts.append(f"batch normalization in {replicas} replicas")
+    return doubts and (
+        f"LossGap: the model has {' and '.join(doubts)}: the parts of its gap hold only "
+        "where that computes what Keras' own does, and does on whole batches"
     )
 
 

@@ -71,8 +71,8 @@ def test_it_prints_the_tutorials_lines_one_an_epoch_the_report_and_the_gap(train
     info = [line for line in lines if line.startswith("[INFO]")]
     assert info == [
         "[INFO] loading Fashion MNIST...",
-        "[INFO] compiling model...",
         "[INFO] 0 of 100 test images are training images too",
+        "[INFO] compiling model...",
         f"[INFO] finished epochs are kept in {training.path}.partial",
         "[INFO] training model...",
         "[INFO] evaluating network...",

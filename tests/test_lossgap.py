@@ -450,7 +450,9 @@ def test_what_cannot_be_measured_is_refused_in_one_line(few, batches):
         refused(batches, "steps=", batches.filter(lambda x, y: True)),
         refused(batches, "held_out .*steps=", x, y, 32, held_out=endless(x, y)),
         refused(batches, "steps=", Endless(*few)),
-        refused(batches, "its own test_step: .*measured", batches, model=own_test_step),
+        refused(
+            batches, "a test_step of its own: .*measured", batches, model=own_test_step
+        ),
         refused(batches, "No loss", batches, model=without_loss),
     ]:
         assert "\n" not in words
@@ -487,7 +489,9 @@ class OwnTrainStep(keras.Sequential):
 
 def test_a_train_step_of_its_own_is_warned_of_and_measured_in_its_mode(few, batches):
     model = eager(OwnTrainStep(network(layers.Dropout(0.9, seed=1)).layers))
-    with pytest.warns(UserWarning, match="^LossGap: .*its own train_step: the parts"):
+    with pytest.warns(
+        UserWarning, match="^LossGap: .*a train_step of its own: the parts"
+    ):
         history = fit(model, batches.repeat(20), LossGap(batches.repeat(20), steps=40))
     parts = split_gap(history)  # it learns nothing
     assert parts["regularization"] > 0.5
