@@ -178,10 +178,7 @@ class LossGap(RunningMeans):  # it sees `fit`'s validation
             with unchanged(self.model):
                 results = model.evaluate(**arguments, verbose=0, return_dict=True)
             if "loss" not in results:
-                raise ValueError(
-                    "LossGap: there is no loss to measure: the data are empty, or the "
-                    "model's own test_step returns no 'loss'"
-                )
+                raise ValueError("LossGap: no loss was measured: are the data empty?")
             losses[name], means[name] = results["loss"], running.means
         return losses, means
 
@@ -246,9 +243,8 @@ class OtherMode(keras.Model):
     """A model whose `evaluate` computes the loss of `model` in another mode.
 
     That is training mode or, with `training=False`, inference mode but for batch
-    normalization, which is as it was in training mode. (The other way round, training
-    mode with these layers frozen, charges what lagging averages do to dropout: tried,
-    4.41 instead of 0.32.)
+    normalization, which is as it was in training mode. (To freeze it in training mode
+    instead would charge lagging averages to dropout: tried, 4.41 instead of 0.32.)
     """
 
     def __init__(self, model, normalization, training):
@@ -273,8 +269,7 @@ class OtherMode(keras.Model):
             y_pred = self.inner(x, **mode)
         mode = mode_of(self.inner.compute_loss, self.training)
         loss = self.inner.compute_loss(x, y, y_pred, sample_weight, **mode)
-        first = next(part for part in tf.nest.flatten(x) if part is not None)
-        self.mean.update_state(loss, sample_weight=tf.shape(first)[0])
+        self.mean.update_state(loss, sample_weight=tf.shape(tf.nest.flatten(x)[0])[0])
         return {"loss": self.mean.result()}
 
 
@@ -285,10 +280,7 @@ def mode_of(method, training):
 
 
 class BatchNormalizationModes:
-    """The batch normalization layers of a model, and their modes in training mode.
-
-    Not all are in training mode there: a model may call one with `training=False`.
-    """
+    """The batch normalization layers of a model, and their modes in training mode."""
 
     def __init__(self, model):
         self.modes = {}
@@ -302,7 +294,7 @@ class BatchNormalizationModes:
 
     @contextmanager
     def in_training_mode(self, note):
-        """Note the mode in which each layer is called, or set what was noted."""
+        """Note the mode in which each is called (it may be frozen), or set it."""
 
         def replacement(layer, call):
             def call_in_mode(*args, training=None, **kwargs):
@@ -324,8 +316,7 @@ class BatchNormalizationModes:
 @contextmanager
 def unchanged(model):
     """Put the state that a measurement may change back afterwards."""
-    # What Keras knows of, and what only TensorFlow does, such as the state of an RNN;
-    # of a variable of Keras, the one of TensorFlow inside.
+    # What Keras knows of, and what only TensorFlow does, such as the state of an RNN.
     parts = [*model.variables, *tf.train.TrackableView(model).descendants()]
     parts = [part for part in parts if hasattr(part, "numpy")]
     parts = [part if isinstance(part, tf.Variable) else part.value for part in parts]
@@ -367,10 +358,8 @@ def evaluate_arguments(name, data, batch_size, steps):
     arrays = [array for array in tf.nest.flatten(arguments) if array is not None]
     lengths = sorted({array.shape[0] for array in arrays})
     if len(lengths) > 1 or lengths == [0]:
-        raise ValueError(
-            f"LossGap: the arrays of {name} have {' and '.join(map(str, lengths))} "
-            "entries: give as many of each, and at least one"
-        )
+        lengths = " and ".join(map(str, lengths))
+        raise ValueError(f"LossGap: the arrays of {name} have {lengths} entries")
     # Sorted data would make batches, and a few of them, unlike the training data.
     order = np.random.default_rng(0).permutation(lengths[0])
     order = order[: steps and steps * batch_size]
