@@ -146,9 +146,7 @@ def in_words(history) -> str:
         return "In no epoch are all losses finite numbers: the gap cannot be split."
 
     def at(epoch):
-        return {
-            name: (part[epoch], errors[name][epoch]) for name, part in parts.items()
-        }
+        return {name: (parts[name][epoch], errors[name][epoch]) for name in parts}
 
     doubtful = timing_is_doubtful(losses["loss"], parts["timing"], errors["timing"])
     first, last = epochs[[0, -1]]
@@ -159,9 +157,8 @@ def in_words(history) -> str:
     signed = epochs[shows(gap[epochs])]
     changes = signed[1:][np.diff(np.sign(gap[signed])) != 0] + 1
     if len(changes):
-        lines.append(
-            f"The gap changes its sign in epoch {', '.join(map(str, changes))}."
-        )
+        in_epochs = ", ".join(map(str, changes))
+        lines.append(f"The gap changes its sign in epoch {in_epochs}.")
     if len(epochs) < len(gap):
         lines.append("Epochs in which a loss is no finite number are left out.")
     if doubtful:
@@ -197,12 +194,11 @@ def explained(parts, doubtful):
     gap = sum(part for part, _ in parts.values())
     if not shows(gap):
         return "the two losses are equal to four decimals."
-    words, chance = {}, set()
+    words = {}
     for name, (part, error) in parts.items():
         known = "" if np.isnan(error) else f" +- {error:.4f}"
         words[name] = f"{name.replace('_', ' ')} ({part:+.4f}{known})"
-        if may_be_chance(part, error):
-            chance.add(name)
+    chance = {name for name in parts if may_be_chance(*parts[name])}
     toward = [name for name in parts if parts[name][0] * gap > 0]
     toward.sort(key=lambda name: -abs(parts[name][0]))
     largest = toward[0]
@@ -217,14 +213,12 @@ def explained(parts, doubtful):
     if largest not in unsure:
         text += f", most of all because of {because[0]}"
     else:
-        data = largest in ("memorization", "data", "memorization_and_data")
-        more = (
-            "validation or held-out data" if data else "of the training data measured"
-        )
-        it = (
-            f"chance: more {more} would tell" if largest in chance else "something else"
-        )
-        text += f". The largest part is {words[largest]}, but this may be {it}."
+        more = "of the training data measured"
+        if largest in ("memorization", "data", "memorization_and_data"):
+            more = "validation or held-out data"
+        text += f". The largest part is {words[largest]}, but this may be "
+        other = "something else."
+        text += f"chance: more {more} would tell." if largest in chance else other
         text += f" Beyond chance is {because[0]}" if because else ""
     against = [
         words[name]
