@@ -307,13 +307,14 @@ def test_noise_in_the_data_set_of_fit_is_a_part_of_its_own(few):
             lambda x, y: (x + 2 * keras.random.normal(tf.shape(x), seed=noise), y)
         ).repeat(10)
 
+    keras.utils.set_random_seed(1)
     model = network()
     model.optimizer.learning_rate = 0.0
     validation = {"validation_data": (x, y)}
     loss_gap = LossGap(x, y, batch_size=32, fit_data=noisy(2), steps=20)
     parts = split_gap(fit(model, noisy(1), loss_gap, **validation))
     assert parts["augmentation_and_weights"] > 0.5
-    assert abs(parts["timing"]) < parts["augmentation_and_weights"] / 10
+    assert abs(parts["timing"]) < parts["augmentation_and_weights"] / 5
 
 
 # Standard errors
