@@ -1,9 +1,10 @@
 """Measure why the validation loss differs from the training loss."""
 
-import inspect
 import random
 import warnings
 from contextlib import contextmanager
+from functools import partial
+from inspect import isgenerator, signature
 from itertools import pairwise
 
 import keras
@@ -36,8 +37,7 @@ class LossGap(RunningMeans):  # it sees `fit`'s validation
     Keras' training loss is an average over the epoch, in training mode. This callback
     adds losses to the logs that are measured *after* the epoch:
 
-    - `fit_data_loss`, only with `fit_data`: in training mode, on data that are
-      augmented or weighted as `fit`'s are;
+    - `fit_data_loss`, only with `fit_data`: in training mode, on such data;
     - `training_mode_loss`: on the training data, with dropout, and with each batch's
       own statistics in batch normalization;
     - `batch_statistics_loss`, only with `keras.layers.BatchNormalization`: in inference
@@ -46,23 +46,17 @@ class LossGap(RunningMeans):  # it sees `fit`'s validation
     - `held_out_loss`, only with `held_out`: the same on data never trained on.
 
     `gap.split_gap` tells from them how much of the gap each reason explains. The
-    `History` that `fit` returns also has each part's standard errors: `timing_error`, ...
+    `History` that `fit` returns also has each part's standard errors (`timing_error`).
 
     Example:
-
     ```python
     loss_gap = LossGap(x_train, y_train, batch_size=64, steps=100)
     history = model.fit(
-        x_train,
-        y_train,
-        batch_size=64,
-        validation_data=(x_val, y_val),
-        callbacks=[loss_gap, keras.callbacks.CSVLogger("log.csv")],
+        x_train, y_train, batch_size=64, validation_data=(x_val, y_val),
+        callbacks=[loss_gap, CSVLogger("log.csv")],  # what uses logs is behind it
     )
     print(split_gap(history))
     ```
-
-    Callbacks that use logs, as `CSVLogger` does, must stand behind `LossGap`.
 
     Args:
         x: the training data, prepared as the *validation* data are. Arrays of the shape
@@ -72,9 +66,8 @@ class LossGap(RunningMeans):  # it sees `fit`'s validation
         batch_size: examples in a batch of arrays. It must be `fit`'s, and so must a
             data set's: batch normalization depends on it.
         sample_weight: weights, if the validation data have such weights, too.
-        steps: batches to measure of each, by default all. Of arrays it is a random
-            sample, always the same; only this is copied. Needed for data sets of
-            unknown length or without end.
+        steps: batches to measure of each (default: all; needed where a data set's end
+            is unknown). Of arrays a random sample, always the same; only it is copied.
         held_out: `(x, y)`, `(x, y, sample_weight)` or a data set: from the same source
             as the training data, but never given to `fit`.
         fit_data: the same, but built as `fit`'s, if that is augmented or weighted, with
@@ -86,14 +79,13 @@ class LossGap(RunningMeans):  # it sees `fit`'s validation
         ValueError: what cannot be measured, before the first epoch.
 
     Limits:
-
     - The training goes on as if nothing had been measured: variables, seeds of layers,
       NumPy's and Python's generators are put back, after errors and Ctrl-C too. Not so
       `keras.random` without a seed, `tf.random` in an eager model, a `tf.Variable` in a
       list, what layers keep in Python or, not built yet, change in inference mode, and
       moving averages of single replicas. A stateful RNN needs an unshuffled data set,
       not arrays, and may differ in the last bits.
-    - A data set must be built anew from the source, with augmentation layers of its own:
+    - A data set must be built anew from the source, with its own augmentation layers:
       `take`, `skip` or `map` of one that `fit` reads and that shuffles disturb it.
     - A `train_step`, `test_step` or `evaluate` of your own, and replicas with batch
       normalization, get a warning. `SwapEMAWeights` makes the parts undefined, a batch
@@ -101,9 +93,8 @@ class LossGap(RunningMeans):  # it sees `fit`'s validation
     - With `validation_split`: split by hand, and give what `fit` trains on.
     - Where a loss depends on the batch (RMSE, Dice), `validation_batch_size` must be
       `batch_size`. L1 and L2 penalties are in both losses: no part of the gap.
-    - Errors are of sampling, from the losses of batches: `nan` of fewer than two, 6 %
-      too small of eight, too large of sorted data; 0 where all training data are
-      measured, but for the luck of dropout.
+    - Errors are of sampling: `nan` of fewer than two batches, 6 % too small of eight,
+      too large of sorted data; timing's is 0 of all training data, but for dropout.
     - `fit(epochs=1)` in a loop: join the lists of the histories, name by name.
     - It costs three to four passes over what is measured: 1,000 of 9,000 examples took
       10 to 20 % of an epoch, 5,000 took 40 to 75 %; tracing each mode, 0.3 to 5 s.
@@ -122,53 +113,43 @@ class LossGap(RunningMeans):  # it sees `fit`'s validation
         super().__init__()
         if keras.config.backend() != "tensorflow":
             raise ValueError("LossGap needs Keras on TensorFlow (KERAS_BACKEND)")
-        self.data = {}
         data = {"x": (x, y, sample_weight), "held_out": held_out, "fit_data": fit_data}
+        self.data = {}
         for name, value in data.items():
             if value is not None:
-                parts = keras.utils.unpack_x_y_sample_weight(value)
-                self.data[name] = evaluate_arguments(name, parts, batch_size, steps)
+                self.data[name] = evaluate_arguments(name, value, batch_size, steps)
 
     def on_train_begin(self, logs=None):
-        self.errors, self.means = {}, []
+        self.means = []
         doubt = doubt_about(self.model)
         if doubt:
             warnings.warn(doubt, stacklevel=2)
         try:
-            # A batch of each shows what does not fit, before an epoch is spent on it.
             # Inference mode is first: it builds the model, under the names of `fit`.
             self.passes = {"inference_mode_loss": (self.model, "x")}
-            if "held_out" in self.data:
-                self.passes["held_out_loss"] = (self.model, "held_out")
             self.measure(steps=1)
-            self.passes = {**self.other_modes(), **self.passes}
+            normalization = BatchNormalizationModes(self.model)
+            training = OtherMode(self.model, normalization, training=True)
+            statistics = OtherMode(self.model, normalization, training=False)
+            models = [training, training, statistics, self.model, self.model]
+            data = ["fit_data", "x", "x", "x", "held_out"]
+            passes = zip(PARTS, models, data)
+            self.passes = {n: (model, d) for n, model, d in passes if d in self.data}
+            if not normalization.layers:
+                del self.passes["batch_statistics_loss"]
+            # A batch of each shows what does not fit, before an epoch is spent on it.
             self.measure(steps=1)
         except Exception as error:
             if doubt:
                 raise ValueError(f"{doubt}; here it cannot be measured") from error
             raise
 
-    def other_modes(self):
-        normalization = BatchNormalizationModes(self.model)
-        training_mode = OtherMode(self.model, normalization, training=True)
-        passes = {"training_mode_loss": (training_mode, "x")}
-        if "fit_data" in self.data:
-            passes["fit_data_loss"] = (training_mode, "fit_data")
-        if normalization.layers:
-            batch_statistics = OtherMode(self.model, normalization, training=False)
-            passes["batch_statistics_loss"] = (batch_statistics, "x")
-        return passes
-
     def on_epoch_end(self, epoch, logs):
         losses, means = self.measure()
         logs.update(losses)
-        means["val_loss"], self.means = self.means, []
+        # Not among the logs: Keras' line for each epoch is long enough.
         for part, error in self.standard_errors(means).items():
-            self.errors.setdefault(f"{part}_error", []).append(error)
-
-    def on_train_end(self, logs=None):
-        for name, values in self.errors.items():
-            self.model.history.history.setdefault(name, []).extend(values)
+            self.model.history.history.setdefault(f"{part}_error", []).append(error)
 
     def measure(self, **steps):
         losses, means = {}, {}
@@ -184,54 +165,52 @@ class LossGap(RunningMeans):  # it sees `fit`'s validation
 
     def standard_errors(self, means):
         """The standard error of each part, from the losses of single batches."""
-        # Finite training data are measured without replacement, out of `steps` batches.
-        steps = self.params.get("steps") or np.inf
-        whole = {
-            name: steps
+        # Where a step executes several batches, Keras tells one mean for all of them.
+        steps = self.params["steps"] or np.inf  # unknown, if `fit` has a generator
+        steps = np.ceil(steps / self.model.steps_per_execution)
+        finite = {
+            name
             for name, (_, data) in self.passes.items()
             if data != "held_out" and not may_be_endless(self.data[data]["x"])
         }
 
-        def error(name, losses):
+        def error(name, losses, otherwise=0):
             if len(losses) < 2:
                 return np.nan
-            # Of `whole` batches these are a sample, or the other way round.
-            share = abs(1 / len(losses) - 1 / whole.get(name, np.inf))
-            return float(np.std(losses, ddof=1) * np.sqrt(share))
+            # Finite data are measured without replacement: a part of what `fit` has, or
+            # the other way round. Of endless data the epoch had another sample.
+            share = 1 / len(losses) + (-1 if name in finite else otherwise) / steps
+            return float(np.std(losses, ddof=1) * np.sqrt(abs(share)))
 
-        # As if all batches had one size: a smaller last one is then nearer to the mean,
-        # by as much as it weighs less.
+        # As if of one size, which brings a smaller last batch nearer to the mean.
         losses = {}
-        for name, kept in means.items():
+        for name, kept in {**means, "val_loss": self.means}.items():
             kept = np.where(np.isfinite(kept), kept, np.nan)
             losses[name] = np.diff(kept * np.arange(1, len(kept) + 1), prepend=0)
-        names = [name for name in (*PARTS, "val_loss") if name in losses]
-        first = names[0]
-        errors = {"timing": error(first, losses[first])}
-        if first not in whole:  # of endless data the epoch had another sample
-            errors["timing"] *= np.sqrt(1 + len(losses[first]) / steps)
-        for name, following in pairwise(names):
+        first = next(iter(losses))
+        errors = {"timing": error(first, losses[first], otherwise=1)}
+        for name, following in pairwise(losses):
             upper, lower = losses[name], losses[following]
             if following in ("held_out_loss", "val_loss") or len(upper) != len(lower):
                 both = error(name, upper), error(following, lower)
                 errors[PARTS[name]] = float(np.hypot(*both))
             else:  # the same batches: their differences
                 errors[PARTS[name]] = error(name, upper - lower)
-        if "held_out_loss" not in names:
+        if "held_out_loss" not in losses:
             errors["memorization_and_data"] = errors.pop("memorization")
         return errors
 
 
 def doubt_about(model):
-    """Say why the parts of a model's gap may not be what they are called, or nothing."""
+    """Say why the parts of a model's gap may not be what they are called."""
     names = ["train_step", "test_step", "evaluate"]
     doubts = [f"a {name} of its own" for name in names if overrides(model, name)]
     replicas = model.distribute_strategy.num_replicas_in_sync
     if replicas > 1 and BatchNormalizationModes(model).layers:
         doubts.append(f"batch normalization in {replicas} replicas")
     return doubts and (
-        f"LossGap: the model has {' and '.join(doubts)}: the parts of its gap hold only "
-        "where that computes what Keras' own does, and does on whole batches"
+        f"LossGap: the model has {' and '.join(doubts)}: the parts of its gap hold "
+        "only where that computes what Keras' own does, and does on whole batches"
     )
 
 
@@ -253,11 +232,8 @@ class OtherMode(keras.Model):
         self.normalization = normalization
         self.training = training
         self.mean = keras.metrics.Mean()
-        self.compile(
-            run_eagerly=model.run_eagerly,
-            jit_compile=model.jit_compile,
-            steps_per_execution=model.steps_per_execution,
-        )
+        self.compile(run_eagerly=model.run_eagerly, jit_compile=model.jit_compile)
+        self.steps_per_execution = model.steps_per_execution
 
     def test_step(self, data):
         # As Keras' own, which would cast the inputs as this model's.
@@ -275,8 +251,7 @@ class OtherMode(keras.Model):
 
 def mode_of(method, training):
     # As Keras does: `fit` sets the mode only of a method that takes it.
-    takes_mode = "training" in inspect.signature(method).parameters
-    return {"training": training} if takes_mode else {}
+    return {"training": training} if "training" in signature(method).parameters else {}
 
 
 class BatchNormalizationModes:
@@ -284,28 +259,21 @@ class BatchNormalizationModes:
 
     def __init__(self, model):
         self.modes = {}
+        kind = keras.layers.BatchNormalization
         # `model.layers` has no layers inside layers, and Keras no public name for them.
-        self.layers = [
-            layer
-            for layer in model._flatten_layers()
-            if isinstance(layer, keras.layers.BatchNormalization)
-            and mode_of(layer.call, True)
-        ]
+        self.layers = [x for x in model._flatten_layers() if isinstance(x, kind)]
 
     @contextmanager
     def in_training_mode(self, note):
         """Note the mode in which each is called (it may be frozen), or set it."""
 
-        def replacement(layer, call):
-            def call_in_mode(*args, training=None, **kwargs):
-                if note:
-                    self.modes[layer] = training
-                return call(*args, training=self.modes.get(layer), **kwargs)
-
-            return call_in_mode
+        def call_in_mode(layer, call, *args, training=None, **kwargs):
+            if note:
+                self.modes[layer] = training
+            return call(*args, **kwargs, **mode_of(call, self.modes.get(layer)))
 
         for layer in self.layers:
-            layer.call = replacement(layer, layer.call)
+            layer.call = partial(call_in_mode, layer, layer.call)
         try:
             yield
         finally:
@@ -339,26 +307,21 @@ def evaluate_arguments(name, data, batch_size, steps):
     """Return arguments for `model.evaluate`: a data set, or a sample of the arrays."""
 
     def rows_of(array):
-        if array is None:
-            return None
         if tf.is_tensor(array):
             return tf.gather(array, order)
         return getattr(array, "iloc", array)[order]  # pandas has iloc
 
-    arguments = dict(zip(["x", "y", "sample_weight"], data))
+    parts = zip(["x", "y", "sample_weight"], keras.utils.unpack_x_y_sample_weight(data))
+    arguments = {key: part for key, part in parts if part is not None}
     if not all(hasattr(part, "shape") for part in tf.nest.flatten(arguments["x"])):
         if steps is None and may_be_endless(arguments["x"]):
-            raise ValueError(
-                f"LossGap: {name} may be endless: say steps=..., the batches to measure"
-            )
+            raise ValueError(f"LossGap: {name} may have no end: say steps=...")
         return {**arguments, "steps": steps}
 
     if batch_size is None:
         raise ValueError("LossGap: say the batch_size of `fit` (its default is 32)")
-    arrays = [array for array in tf.nest.flatten(arguments) if array is not None]
-    lengths = sorted({array.shape[0] for array in arrays})
+    lengths = sorted({array.shape[0] for array in tf.nest.flatten(arguments)})
     if len(lengths) > 1 or lengths == [0]:
-        lengths = " and ".join(map(str, lengths))
         raise ValueError(f"LossGap: the arrays of {name} have {lengths} entries")
     # Sorted data would make batches, and a few of them, unlike the training data.
     order = np.random.default_rng(0).permutation(lengths[0])
@@ -369,4 +332,4 @@ def evaluate_arguments(name, data, batch_size, steps):
 def may_be_endless(data_set):
     if isinstance(data_set, tf.data.Dataset):
         return bool(data_set.cardinality() < 0)  # infinite or unknown
-    return inspect.isgenerator(data_set) or getattr(data_set, "num_batches", 0) is None
+    return isgenerator(data_set) or getattr(data_set, "num_batches", 0) is None
