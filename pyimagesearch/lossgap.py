@@ -120,7 +120,7 @@ class LossGap(RunningMeans):  # it sees `fit`'s validation
                 self.data[name] = evaluate_arguments(name, value, batch_size, steps)
 
     def on_train_begin(self, logs=None):
-        self.means = []
+        self.means, self.history = [], self.model.history.history  # that of `fit`
         doubt = doubt_about(self.model)
         if doubt:
             warnings.warn(doubt, stacklevel=2)
@@ -149,7 +149,7 @@ class LossGap(RunningMeans):  # it sees `fit`'s validation
         logs.update(losses)
         # Not among the logs: Keras' line for each epoch is long enough.
         for part, error in self.standard_errors(means).items():
-            self.model.history.history.setdefault(f"{part}_error", []).append(error)
+            self.history.setdefault(f"{part}_error", []).append(error)
 
     def measure(self, **steps):
         losses, means = {}, {}
