@@ -1,15 +1,14 @@
 """The gap between the two losses, split into its reasons: as numbers and in words.
 
-A history is what `model.fit` returns, or its `.history`: a dict with a list of numbers
-for each loss, one number an epoch, measured by the callback `LossGap`.
+A history is what `model.fit` returns, or its `.history`: lists of numbers by name, one
+number an epoch, with the losses that the callback `LossGap` measures.
 """
 
 from itertools import pairwise
 
 import numpy as np
 
-# What each part of the gap is, above zero and below. The last is the sum of the two
-# before it, where no data were held out.
+# What each part of the gap is, above zero and below; the last if none are held out.
 ABOVE = {
     "timing": "the training loss was higher earlier in the epoch, when it was measured",
     "augmentation_and_weights": "what is done to the data for `fit` raises the loss",
@@ -17,46 +16,39 @@ ABOVE = {
     "batch_normalization": "each batch's own statistics do worse than moving averages",
     "memorization": "the held-out data are easier, or prepared differently",
     "data": "the validation data are easier, or copies, or prepared differently",
-    "memorization_and_data": "the validation data are easier, or copies, or prepared "
-    "differently",
 }
 BELOW = {
     "timing": "the training loss was lower earlier in the epoch, when it was measured",
     "augmentation_and_weights": "what is done to the data for `fit` lowers the loss",
     "regularization": "what is on in training mode, such as dropout, lowers the loss",
     "batch_normalization": "moving averages do worse than each batch's own statistics",
-    "memorization": "the network knows its training data",
+    "memorization": "the network knows its training data, or held-out data are harder",
     "data": "the validation data are harder, or prepared differently",
-    "memorization_and_data": "the network knows its training data, or the validation "
-    "data are harder, or prepared differently (held-out data tell these apart)",
 }
 REASONS = {name: (ABOVE[name], BELOW[name]) for name in ABOVE}
+BOTH = "the network knows its training data, or {} (held-out data tell these apart)"
+REASONS["memorization_and_data"] = (ABOVE["data"], BOTH.format(BELOW["data"]))
 
 # A part is what one of these losses is above the next one that was measured.
 LOSSES = ["loss", "fit_data_loss", "training_mode_loss", "batch_statistics_loss"]
 LOSSES += ["inference_mode_loss", "held_out_loss", "val_loss"]
+OPTIONAL = ["fit_data_loss", "batch_statistics_loss", "held_out_loss"]
 
 # In two lines, so that a table fits into 80 columns, or 86 with augmentation.
-HEADINGS = {
-    "augmentation_and_weights": ("augment.", "weights"),
-    "regularization": ("regular-", "ization"),
-    "batch_normalization": ("batch", "norm."),
-    "memorization": ("memori-", "zation"),
-    "memorization_and_data": ("memoriz.", "and data"),
-}
+HEADINGS = ["timing", "augment./weights", "regular-/ization", "batch/norm."]
+HEADINGS += ["memori-/zation", "data", "memoriz./and data"]
+HEADINGS = dict(zip(REASONS, HEADINGS))
 
 DOUBT = (
     "Timing is more than the time of measurement can make it. Perhaps `fit` trains on "
-    "other data than LossGap was given: augmented, weighted, in batches of another size, "
-    "or not the rows that validation_split leaves (see fit_data in help(LossGap)). Or "
-    "the network learns its examples and forgets them again within an epoch."
+    "other data than LossGap was given (augmented, weighted, in other batches, or not "
+    "the rows that validation_split leaves: see fit_data in help(LossGap)), or the "
+    "network learns its examples and forgets them again within an epoch."
 )
-# Most often, since small batches and batches that are not mixed do the same.
 LAGGING = (
-    "Batch normalization makes losses in inference mode, such as the validation loss, "
-    "much higher. Most often its moving averages have not caught up with the network, "
-    "which is then better than its validation loss says: more updates help, a smaller "
-    "momentum of BatchNormalization, or computing the statistics anew."
+    "Batch normalization makes losses in inference mode, the validation loss too, much "
+    "higher. Most often its moving averages lag, and the network is better than that: "
+    "more updates help, a smaller momentum, or computing the statistics anew."
 )
 
 
@@ -64,9 +56,8 @@ def split_gap(history) -> dict[str, np.ndarray]:
     """Split the gap `loss - val_loss` of each epoch into its reasons.
 
     Returns:
-        By name, those parts of `REASONS` that were measured: arrays of the shape
-        `(epochs,)` in the unit of the loss, whose sum is the gap. They are `nan` where
-        a loss is not finite.
+        By name, what was measured of `REASONS`: arrays of the shape `(epochs,)`, in the
+        unit of the loss, whose sum is the gap; `nan` where a loss is not finite.
 
     Raises:
         ValueError: if the gap was not measured, or not in every epoch.
@@ -75,22 +66,16 @@ def split_gap(history) -> dict[str, np.ndarray]:
     https://pyimagesearch.com/2019/10/14/why-is-my-validation-loss-lower-than-my-training-loss/
     """
     history = getattr(history, "history", history)
-    for name in ("loss", "val_loss", "training_mode_loss", "inference_mode_loss"):
-        if name not in history:
-            raise ValueError(
-                f"the gap was not measured, there is no {name}: give `fit` validation "
-                "data and the callback LossGap"
-            )
-    losses = {
-        name: np.array(history[name], float) for name in LOSSES if name in history
-    }
-    if len(set(map(len, losses.values()))) > 1:
+    measured = [name for name in LOSSES if name in history or name not in OPTIONAL]
+    losses = {name: np.array(history.get(name, []), float) for name in measured}
+    epochs = max(map(len, losses.values()))
+    missing = [name for name in losses if not len(losses[name]) == epochs > 0]
+    if missing:
         raise ValueError(
-            "the gap was not measured in every epoch: use validation_freq=1, and "
-            "LossGap from the first epoch on"
+            f"the gap was not measured in each epoch (missing: {', '.join(missing)}): give "
+            "`fit` validation data, validation_freq=1 and, from epoch 1 on, LossGap"
         )
-    for values in losses.values():
-        values[~np.isfinite(values)] = np.nan
+    losses = {name: np.where(np.isfinite(x), x, np.nan) for name, x in losses.items()}
     names = dict(zip(LOSSES, REASONS))
     parts = {names[a]: losses[a] - losses[b] for a, b in pairwise(losses)}
     if "held_out_loss" not in losses:
@@ -113,58 +98,40 @@ def may_be_chance(part, error):
 
 
 def table(history) -> str:
-    """The losses and the parts of the gap, in four decimals; epochs count from 1.
-
-    The last line has the standard errors of the last epoch, if they are known.
-    """
+    """The losses and the parts of the gap, their means, the last epoch's errors."""
     parts, errors = split_gap(history), standard_errors(history)
     history = getattr(history, "history", history)
-    columns = {"loss": history["loss"], "val_loss": history["val_loss"]}
-    columns.update(gap=sum(parts.values()), **parts)
+    columns = {name: history[name] for name in ("loss", "val_loss")}
+    columns |= {"gap": sum(parts.values()), **parts}
     values = np.column_stack(list(columns.values()))
-    last = [error[-1] for error in errors.values()]
-
-    def line(epoch, cells):
-        return f"{epoch:>5}" + "".join(f" {cell:>8}" for cell in cells)
-
-    headings = zip(*[HEADINGS.get(name, ("", name)) for name in columns])
-    lines = [line(epoch, cells) for epoch, cells in zip(["", "epoch"], headings)]
+    above, _, below = zip(*[HEADINGS.get(x, x).rpartition("/") for x in columns])
+    lines = [("", *above), ("epoch", *below)]
     for epoch, row in [*enumerate(values, start=1), ("mean", values.mean(axis=0))]:
-        lines.append(line(epoch, [f"{value:.4f}" for value in row]))
+        lines.append((epoch, *(f"{value:.4f}" for value in row)))
+    last = [error[-1] for error in errors.values()]
     if not np.isnan(last).all():
-        lines.append(line("+-", ["", "", "", *(f"{error:.4f}" for error in last)]))
-    return "\n".join(lines)
+        lines.append(("+-", "", "", "", *(f"{error:.4f}" for error in last)))
+    return "\n".join("".join(f"{cell:>9}" for cell in line)[4:] for line in lines)
 
 
 def in_words(history) -> str:
     """What the parts say of the first and the last epoch, and what may be wrong."""
     parts, errors = split_gap(history), standard_errors(history)
-    losses = getattr(history, "history", history)
-    gap = sum(parts.values())
-    epochs = np.flatnonzero(np.isfinite(gap))
+    history = getattr(history, "history", history)
+    epochs = np.flatnonzero(np.isfinite(sum(parts.values())))
     if len(epochs) == 0:
         return "In no epoch are all losses finite numbers: the gap cannot be split."
-
-    def at(epoch):
-        return {name: (parts[name][epoch], errors[name][epoch]) for name in parts}
-
-    doubtful = timing_is_doubtful(losses["loss"], parts["timing"], errors["timing"])
-    first, last = epochs[[0, -1]]
-    lines = [
-        f"In epoch {epoch + 1} {explained(at(epoch), doubtful)}"
-        for epoch in sorted({first, last})
-    ]
-    signed = epochs[shows(gap[epochs])]
-    changes = signed[1:][np.diff(np.sign(gap[signed])) != 0] + 1
-    if len(changes):
-        in_epochs = ", ".join(map(str, changes))
-        lines.append(f"The gap changes its sign in epoch {in_epochs}.")
-    if len(epochs) < len(gap):
+    doubtful = timing_is_doubtful(history["loss"], parts["timing"], errors["timing"])
+    lines = []
+    for epoch in sorted({epochs[0], epochs[-1]}):
+        at = {name: (parts[name][epoch], errors[name][epoch]) for name in parts}
+        lines.append(f"In epoch {epoch + 1} {explained(at, doubtful)}")
+    if len(epochs) < len(history["loss"]):
         lines.append("Epochs in which a loss is no finite number are left out.")
     if doubtful:
         lines.append(DOUBT)
-    lag, error = at(last).get("batch_normalization", (0, 0))
-    if lag < -abs(losses["val_loss"][last]) / 10 and not may_be_chance(lag, error):
+    lag, error = at.get("batch_normalization", (0, 0))  # in the last epoch
+    if lag < -abs(history["val_loss"][epoch]) / 10 and not may_be_chance(lag, error):
         lines.append(LAGGING)
     return "\n".join(lines)
 
@@ -172,11 +139,10 @@ def in_words(history) -> str:
 def timing_is_doubtful(loss, timing, error):
     """Whether timing is more than the time of measurement can make it.
 
-    An average over an epoch is half an epoch old, so timing is about half of what the
-    loss falls by. Plain trainings had up to five times that, as a network also learns
-    its examples within an epoch, but then no more than 6 % of the loss. This takes more
-    than four times that, or a wrong sign, and 10 %, in the second half of six epochs or
-    more. Errors are of the same examples each time, and do not average out.
+    An average over an epoch is half an epoch old: timing is half of what the loss falls
+    by. Plain trainings had up to five times that, as examples are also learnt within an
+    epoch, but then at most 6 % of the loss. This is more than four times that, or a
+    wrong sign, and 10 %, in the second half of six epochs or more.
     """
     loss, timing, error = np.array([loss, timing, error])[:, np.isfinite(timing)]
     half = len(loss) // 2
@@ -185,6 +151,7 @@ def timing_is_doubtful(loss, timing, error):
         half >= 3
         and not 0 <= late.sum() <= 2 * (loss[half - 1] - loss[-1])
         and np.abs(late).mean() > np.abs(loss[half:].mean()) / 10
+        # Of the same examples each time, errors do not average out.
         and not may_be_chance(late.mean(), error[half:].mean())
     )
 
@@ -192,52 +159,35 @@ def timing_is_doubtful(loss, timing, error):
 def explained(parts, doubtful):
     """Say which part has most of an epoch's gap, and which parts are against it."""
     gap = sum(part for part, _ in parts.values())
-    if not shows(gap):
+    if abs(gap) < 5e-5:
         return "the two losses are equal to four decimals."
-    words = {}
+    side, sign = ("above", 0) if gap > 0 else ("below", 1)
+    share = {name: part / gap for name, (part, _) in parts.items()}
+    words, doubts = {}, {"timing": "but this may be something else"} if doubtful else {}
     for name, (part, error) in parts.items():
         known = "" if np.isnan(error) else f" +- {error:.4f}"
         words[name] = f"{name.replace('_', ' ')} ({part:+.4f}{known})"
-    chance = {name for name in parts if may_be_chance(*parts[name])}
-    toward = [name for name in parts if parts[name][0] * gap > 0]
-    toward.sort(key=lambda name: -abs(parts[name][0]))
-    largest = toward[0]
-    unsure = chance | ({"timing"} if doubtful else set())
-    because = [
-        f"{words[name]}: {REASONS[name][0 if gap > 0 else 1]}."
-        for name in toward
-        if name not in unsure
-    ]
-    side = "above" if gap > 0 else "below"
+        if may_be_chance(part, error):
+            later = name in ("memorization", "data", "memorization_and_data")
+            more = "validation or held-out data" if later else "measured training data"
+            doubts[name] = f"but this may be chance: more {more} would tell"
+    largest, *_ = order = sorted(share, key=share.get, reverse=True)
+    sure = [name for name in order if name not in doubts]
+    reasons = [f"{words[x]}: {REASONS[x][sign]}." for x in sure if share[x] > 0]
+    against = [words[x] for x in sure[::-1] if share[x] * abs(gap) <= -5e-5]
     text = f"the training loss is {abs(gap):.4f} {side} the validation loss"
-    if largest not in unsure:
-        text += f", most of all because of {because[0]}"
+    if largest in sure:
+        text += f", most of all because of {reasons[0]}"
     else:
-        more = "of the training data measured"
-        if largest in ("memorization", "data", "memorization_and_data"):
-            more = "validation or held-out data"
-        text += f". The largest part is {words[largest]}, but this may be "
-        other = "something else."
-        text += f"chance: more {more} would tell." if largest in chance else other
-        text += f" Beyond chance is {because[0]}" if because else ""
-    against = [
-        words[name]
-        for name, (part, _) in parts.items()
-        if part * gap < 0 and shows(part) and name not in chance
-    ]
+        text += f". The largest part is {words[largest]}, {doubts[largest]}."
+        text += f" Beyond chance is {reasons[0]}" if reasons else ""
     return text + (f" Against it: {', '.join(against)}." if against else "")
-
-
-def shows(value):
-    """Whether it is more than zero as it is printed, with four decimals."""
-    return np.abs(value) >= 0.00005
 
 
 def count_copies(x_train, x_val) -> int:
     """Count the examples of `x_val` that are in `x_train`, too, byte for byte.
 
-    Both are NumPy arrays of one dtype, shapes `(n, ...)` and `(m, ...)`; otherwise, as
-    no bytes could be equal, it is a `ValueError`.
+    Both are NumPy arrays of one dtype and one shape of example; else a `ValueError`.
     """
     if (x_train.dtype, x_train.shape[1:]) != (x_val.dtype, x_val.shape[1:]):
         raise ValueError("copies cannot be counted: dtypes or shapes differ")
