@@ -6,8 +6,8 @@ import shlex
 import sys
 from pathlib import Path
 
-# Read when Keras and TensorFlow are imported: LossGap needs Keras on TensorFlow; oneDNN's
-# kernels are faster, and off by default on many processors; 3 hides a false CUDA error.
+# Read when Keras is imported: LossGap needs it on TensorFlow; oneDNN's kernels are
+# faster, and off by default on many processors; 3 hides a false CUDA error.
 os.environ["KERAS_BACKEND"] = "tensorflow"
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -27,17 +27,14 @@ from pyimagesearch.minivggnet import MiniVGGNet
 def parse_arguments(argv):
     parser = argparse.ArgumentParser(description=__doc__)
     add, default = parser.add_argument, "default: %(default)s"
-    add(
-        "-i", "--history", type=history_file, required=True, help="file for the history"
-    )
+    add("-i", "--history", type=history_file, required=True, help="file to write")
     add("--epochs", type=at_least(1), default=25, help=default)
     add("--batch-size", type=at_least(1), default=32, help=default)
     add("--learning-rate", type=rate, default=1e-2, help=f"of the start, {default}")
     add("--seed", type=at_least(0), help="a number that makes a run repeatable")
     text = "measure the gap on N training images (default: as many as test images)"
     add("--explain", type=at_least(1), nargs="?", const=0, metavar="N", help=text)
-    text = "training images to hold out for --explain"
-    add("--hold-out", type=at_least(1), metavar="N", help=text)
+    add("--hold-out", type=at_least(1), metavar="N", help="hold out N images for it")
     args = parser.parse_args(argv)
     if args.hold_out and args.explain is None:
         parser.error("argument --hold-out: it needs --explain, which measures them")
@@ -122,8 +119,8 @@ def train(args):
 
     print(f"[INFO] finished epochs are kept in {partial}")
     print("[INFO] training model...")
-    # A data set, which shuffles anew in each epoch: given arrays and a seed, Keras 3 has
-    # the same order in all epochs.
+    # A data set shuffles anew in each epoch: given arrays and a seed, Keras 3 has the
+    # same order in all epochs.
     batches = (
         tf.data.Dataset.from_tensor_slices((x_train, y_train))
         .shuffle(len(x_train), seed=args.seed)

@@ -10,8 +10,8 @@ import numpy as np
 from pyimagesearch import gap
 from pyimagesearch.history import HistoryError, load
 
-# Paul Tol's, told apart with color blindness, too: from his muted colors, but for the
-# darkest of his rainbow. The last part is the sum of the two before it, never with them.
+# Paul Tol's muted colors and the darkest of his rainbow, told apart with color
+# blindness, too. The last part is the sum of the two before it, never beside them.
 COLORS = ["#332288", "#42150A", "#DDCC77", "#88CCEE", "#AA4499", "#117733", "#AA4499"]
 COLORS = dict(zip(gap.REASONS, COLORS))
 
@@ -55,7 +55,7 @@ def plot(args):
     unshifted.set(title="Unshifted Loss Plot", xlabel="Epoch #", ylabel="Loss")
     unshifted.legend()
 
-    # The training loss is averaged over an epoch, so on average it is half an epoch old.
+    # The training loss is averaged over an epoch: on average it is half an epoch old.
     shifted.plot(epochs - 0.5, history["loss"], marker=marker, label="train_loss")
     shifted.plot(epochs, history["val_loss"], marker=marker, label="val_loss")
     shifted.set(title="Shifted Loss Plot", xlabel="Epoch #", ylabel="Loss")

@@ -46,18 +46,14 @@ def load_part(part):
     # Not by Keras' loader: from Keras 3.16 on it asks for the checksums of the original
     # files, and Debian has compressed them anew.
     try:
-        images = np.frombuffer(read(images_path), np.uint8, offset=16)
-        labels = np.frombuffer(read(labels_path), np.uint8, offset=8)
-        return images.reshape(len(labels), 28, 28), labels
+        images = gzip.decompress(images_path.read_bytes())[16:]
+        labels = np.frombuffer(gzip.decompress(labels_path.read_bytes())[8:], np.uint8)
+        return np.frombuffer(images, np.uint8).reshape(len(labels), 28, 28), labels
     except (OSError, EOFError, zlib.error, ValueError) as error:
         raise DatasetError(
-            f"Fashion MNIST in {images_path.parent} is damaged or cannot be read ({part}: "
-            f"{error}): delete that folder, then start again"
+            f"Fashion MNIST is damaged or cannot be read ({part}: {error}): delete the "
+            f"folder {images_path.parent}, then start again"
         ) from error
-
-
-def read(path):
-    return gzip.decompress(path.read_bytes())
 
 
 def fetch(name):
@@ -69,5 +65,5 @@ def fetch(name):
     except Exception as error:  # Keras' own for a failed download is no narrower
         raise DatasetError(
             f"Fashion MNIST is not in Keras' cache and cannot be fetched ({error}): "
-            f"connect to the internet, or install the Debian or Ubuntu package {PACKAGE}"
+            f"connect to the internet, or install {PACKAGE} (Debian, Ubuntu)"
         ) from error

@@ -72,8 +72,8 @@ def split_gap(history) -> dict[str, np.ndarray]:
     missing = [name for name in losses if not len(losses[name]) == epochs > 0]
     if missing:
         raise ValueError(
-            f"the gap was not measured in each epoch (missing: {', '.join(missing)}): give "
-            "`fit` validation data, validation_freq=1 and, from epoch 1 on, LossGap"
+            f"the gap was not measured in each epoch (missing: {', '.join(missing)}): "
+            "give `fit` validation data, validation_freq=1 and, from the start, LossGap"
         )
     losses = {name: np.where(np.isfinite(x), x, np.nan) for name, x in losses.items()}
     names = dict(zip(LOSSES, REASONS))
@@ -93,7 +93,7 @@ def standard_errors(history) -> dict[str, np.ndarray]:
 
 
 def may_be_chance(part, error):
-    """Whether a part is within two standard errors of zero; not where this is unknown."""
+    """Whether a part is within two standard errors of zero; not where it has none."""
     return np.abs(part) <= 2 * error
 
 

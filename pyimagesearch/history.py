@@ -43,8 +43,8 @@ def save(history: dict, path: Path) -> None:
 def load(path: Path) -> dict:
     """Load a pickled history, of this project's or anyone's Keras, and check it.
 
-    A pickle can run code when it is loaded, but not here. Still, a file that is made for
-    it can take all memory, or never end.
+    A pickle can run code when it is loaded, but not here. Still, a file that is made
+    for it can take all memory, or never end.
 
     Returns:
         A dict. `loss` and `val_loss`, and what `LossGap` has measured, are lists of
@@ -87,12 +87,10 @@ class HistoryUnpickler(pickle.Unpickler):
 
     def find_class(self, module, name):
         # NumPy 2 has moved its functions from numpy.core to numpy._core.
-        full_name = f"{module}.{name}".replace("numpy._core", "numpy.core")
-        if full_name not in STAND_INS:
-            raise pickle.UnpicklingError(
-                f"it asks for {full_name!r}, which may be code"
-            )
-        return STAND_INS[full_name]
+        asked = f"{module}.{name}".replace("numpy._core", "numpy.core")
+        if asked not in STAND_INS:
+            raise pickle.UnpicklingError(f"it asks for {asked!r}, which may be code")
+        return STAND_INS[asked]
 
 
 class StandIn:

@@ -118,14 +118,14 @@ def test_it_names_the_largest_part_and_what_is_against_it_at_first_and_at_last()
     first, last = words.splitlines()
     assert first == (
         "In epoch 1 the training loss is 0.1000 above the validation loss, most of all "
-        "because of timing (+0.1500): the training loss was higher earlier in the epoch, "
-        "when it was measured. Against it: memorization and data (-0.1000)."
+        "because of timing (+0.1500): the training loss was higher earlier in the "
+        "epoch, when it was measured. Against it: memorization and data (-0.1000)."
     )
     assert last == (
         "In epoch 3 the training loss is 0.0200 below the validation loss, most of all "
         "because of memorization and data (-0.0900): the network knows its training "
-        "data, or the validation data are harder, or prepared differently (held-out data "
-        "tell these apart). Against it: regularization (+0.0600), timing (+0.0100)."
+        "data, or the validation data are harder, or prepared differently (held-out "
+        "data tell these apart). Against it: regularization (+0.0600), timing (+0.0100)."
     )
 
 
