@@ -1,4 +1,4 @@
-"""What the tests share: a tiny Fashion MNIST, and what a person's terminal has.
+"""What the tests share: a tiny Fashion MNIST, and a place for a history.
 
 `tests/keras` is laid out like Keras' cache. Its four files hold the first 320 training
 and the first 100 test images of Fashion MNIST, in the original files' own format.
@@ -7,6 +7,8 @@ and the first 100 test images of Fashion MNIST, in the original files' own forma
 import os
 import sys
 from pathlib import Path
+
+import pytest
 
 ROOT = Path(__file__).parents[1]
 TINY_CACHE = ROOT / "tests" / "keras"
@@ -18,3 +20,8 @@ sys.path.insert(0, str(ROOT))
 
 # Sets what TensorFlow reads when it is imported, which other tests may do first.
 import fashion_mnist  # noqa: F401
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "training.pickle"

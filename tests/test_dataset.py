@@ -9,13 +9,13 @@ from conftest import TINY_CACHE
 
 from pyimagesearch import dataset
 
-TINY_FILES = TINY_CACHE / "datasets" / "fashion-mnist"
+TINY_FILES = TINY_CACHE / dataset.CACHE_SUBDIR
 
 
 @pytest.fixture
 def files(tmp_path, monkeypatch):
     """The four files, in a Keras cache of this test's own."""
-    cached = tmp_path / "datasets" / "fashion-mnist"
+    cached = tmp_path / "datasets"
     shutil.copytree(TINY_FILES, cached)
     monkeypatch.setattr(dataset, "CACHE_SUBDIR", str(cached))
     return cached
@@ -32,18 +32,15 @@ def no_network(monkeypatch):
 
 
 def test_it_is_what_keras_loads():
-    (x_train, y_train), (x_test, y_test) = dataset.load_data()
+    (x_train, y_train), (x_test, y_test) = loaded = dataset.load_data()
     assert x_train.shape == (320, 28, 28) and x_test.shape == (100, 28, 28)
-    assert y_train.shape == (320,) and y_test.shape == (100,)
-    assert {array.dtype for array in (x_train, y_train, x_test, y_test)} == {
-        np.dtype("uint8")
-    }
-    assert {*y_train} == {*y_test} == {*range(10)}
+    assert x_train.dtype == y_test.dtype == np.uint8
+    assert set(y_train) == set(y_test) == set(range(10))
     try:
         expected = keras.datasets.fashion_mnist.load_data()
     except ValueError:
         pytest.skip("this Keras loads the original files only")
-    np.testing.assert_equal(dataset.load_data(), expected)
+    np.testing.assert_equal(loaded, expected)
 
 
 def test_debians_package_fills_the_cache_without_a_network(
@@ -52,7 +49,7 @@ def test_debians_package_fills_the_cache_without_a_network(
     shutil.rmtree(files)
     monkeypatch.setattr(dataset, "PACKAGE_FOLDER", TINY_FILES)
     (x_train, _), _ = dataset.load_data()
-    assert len(x_train) == 320 and len([*files.iterdir()]) == 4
+    assert len(x_train) == 320 and len(list(files.iterdir())) == 4
 
 
 def test_without_cache_package_and_network_it_names_both_ways_out(
@@ -64,19 +61,15 @@ def test_without_cache_package_and_network_it_names_both_ways_out(
         dataset.load_data()
 
 
-def cut_short(content):
-    return content[: len(content) // 2]
-
-
-def web_page(content):
-    return b"<html>\n<body>Please log in.</body>\n</html>\n"
-
-
-def one_label_less(content):
-    return gzip.compress(gzip.decompress(content)[:-1])
-
-
-@pytest.mark.parametrize("damage", [cut_short, web_page, one_label_less])
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda content: content[: len(content) // 2],
+        lambda content: b"<html>\n<body>Please log in.</body>\n</html>\n",
+        lambda content: gzip.compress(gzip.decompress(content)[:-1]),
+    ],
+    ids=["cut short", "a web page", "one label less"],
+)
 def test_damaged_files_are_never_trained_on(files, damage):
     file = files / "train-labels-idx1-ubyte.gz"
     file.write_bytes(damage(file.read_bytes()))

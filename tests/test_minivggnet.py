@@ -2,6 +2,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from keras import layers
 
 from pyimagesearch.minivggnet import MiniVGGNet
 
@@ -31,24 +32,21 @@ def test_it_has_the_tutorials_layers_in_their_order():
     head += ["Dense", "Activation"]
     assert [type(layer).__name__ for layer in model.layers] == block * 2 + head
 
-    def settings(kind, name):
-        return [
-            getattr(layer, name) for layer in model.layers if isinstance(layer, kind)
-        ]
-
-    layers = keras.layers
-    assert settings(layers.Conv2D, "filters") == [32, 32, 64, 64]
-    assert settings(layers.Conv2D, "kernel_size") == [(3, 3)] * 4
-    assert settings(layers.Conv2D, "padding") == ["same"] * 4
-    assert settings(layers.MaxPooling2D, "pool_size") == [(2, 2)] * 2
-    assert settings(layers.Dropout, "rate") == [0.25, 0.25, 0.5]
-    assert settings(layers.Dense, "units") == [512, 10]
-    activations = settings(layers.Activation, "activation")
     relu, softmax = keras.activations.relu, keras.activations.softmax
-    assert activations == [relu] * 5 + [softmax]
-    # Keras' defaults, as in the tutorial.
-    assert settings(layers.BatchNormalization, "momentum") == [0.99] * 5
-    assert settings(layers.BatchNormalization, "epsilon") == [1e-3] * 5
+    for kind, name, expected in [
+        (layers.Conv2D, "filters", [32, 32, 64, 64]),
+        (layers.Conv2D, "kernel_size", [(3, 3)] * 4),
+        (layers.Conv2D, "padding", ["same"] * 4),
+        (layers.MaxPooling2D, "pool_size", [(2, 2)] * 2),
+        (layers.Dropout, "rate", [0.25, 0.25, 0.5]),
+        (layers.Dense, "units", [512, 10]),
+        (layers.Activation, "activation", [relu] * 5 + [softmax]),
+        # Keras' defaults, as in the tutorial.
+        (layers.BatchNormalization, "momentum", [0.99] * 5),
+        (layers.BatchNormalization, "epsilon", [1e-3] * 5),
+    ]:
+        found = [getattr(x, name) for x in model.layers if isinstance(x, kind)]
+        assert found == expected, name
 
 
 def test_it_takes_any_size_and_predicts_the_probabilities_of_any_classes(data_format):

@@ -21,16 +21,10 @@ SIX_PARTS |= {"held_out_loss": [0.48, 0.42, 0.3], "fit_data_loss": [0.5, 0.4, 0.
 
 @pytest.fixture(autouse=True)
 def matplotlib_as_it_was():
-    """Whatever a test did to matplotlib, it is as it was afterwards."""
     with plt.rc_context():
         yield
     plt.close("all")
     plt.switch_backend("agg")
-
-
-@pytest.fixture
-def path(tmp_path):
-    return tmp_path / "training.pickle"
 
 
 @pytest.fixture
@@ -39,7 +33,7 @@ def draw(path, capsys):
 
     def draw(history, *options):
         path.write_bytes(pickle.dumps(history))
-        plot_shift.main(["--input", str(path), *options])
+        plot_shift.main(["--input", str(path), *map(str, options)])
         return plt.gcf().axes, capsys.readouterr().out
 
     return draw
@@ -66,6 +60,9 @@ def color(axes, epoch, y):
     pixels = np.asarray(axes.figure.canvas.buffer_rgba())
     x, y = axes.transData.transform((epoch + 0.3, y)).astype(int)
     return pytest.approx(pixels[-1 - y, x, :3] / 255, abs=0.01)
+
+
+# The tutorial's two
 
 
 def test_the_training_loss_is_drawn_as_it_is_and_half_an_epoch_to_the_left(draw):
@@ -100,6 +97,9 @@ def test_a_single_epoch_shows_its_points(draw):
     assert markers.count("o") == 2 + 1 + 2
 
 
+# With --explain
+
+
 def test_explain_draws_the_gap_beside_the_tutorials_two_and_tells_of_it(draw):
     (unshifted, gap, shifted), out = draw(SIX_PARTS, "--explain")
     assert gap.get_title() == "Where the Gap Comes From"
@@ -109,10 +109,7 @@ def test_explain_draws_the_gap_beside_the_tutorials_two_and_tells_of_it(draw):
     names = [name.replace("_", " ") for name in split_gap(SIX_PARTS)]
     assert legend(gap) == ["gap (sum of the parts)", *names]
     assert out.startswith(f"{table(SIX_PARTS)}\n{in_words(SIX_PARTS)}\n")
-
-
-def test_with_explain_epochs_count_from_one_as_in_the_table(draw):
-    (unshifted, gap, shifted), _ = draw(SIX_PARTS, "--explain")
+    # Epochs count from one, as in the table.
     assert lines(unshifted)["train_loss"] == ([1, 2, 3], LOSSES["loss"])
     assert lines(shifted)["train_loss"] == ([0.5, 1.5, 2.5], LOSSES["loss"])
     assert lines(shifted)["val_loss"] == ([1, 2, 3], LOSSES["val_loss"])
@@ -169,10 +166,7 @@ def test_a_training_that_diverged_is_drawn_without_a_warning(draw):
     draw({name: [np.nan] * 3 for name in SIX_PARTS}, "--explain")
 
 
-def test_without_a_window_the_figure_is_beside_the_input_and_a_line_says_so(draw, path):
-    _, out = draw(LOSSES)
-    assert out == f"[INFO] the figure is in {path.with_suffix('.png')}\n"
-    assert plt.imread(path.with_suffix(".png")).shape == (480, 640, 4)
+# The window or the file
 
 
 def test_with_a_screen_a_window_shows_it_or_output_has_it(draw, path, monkeypatch):
@@ -181,17 +175,20 @@ def test_with_a_screen_a_window_shows_it_or_output_has_it(draw, path, monkeypatc
     monkeypatch.setattr(plt, "show", lambda: shown.append(plt.gcf()))
     draw(LOSSES)
     assert shown == [plt.gcf()] and list(path.parent.iterdir()) == [path]
-    draw(LOSSES, "--output", str(path.with_name("losses.png")))
+    draw(LOSSES, "--output", path.with_name("losses.png"))
     assert len(shown) == 1 and len(list(path.parent.iterdir())) == 2
 
 
-@pytest.mark.parametrize("ending, signature", [(".png", b"\x89PNG"), (".PDF", b"%PDF")])
-def test_output_is_written_in_the_format_of_its_ending(draw, path, ending, signature):
-    output = path.with_name("losses" + ending)
-    _, out = draw(LOSSES, "--output", str(output))
-    assert output.read_bytes().startswith(signature)
-    assert out == f"[INFO] the figure is in {output}\n"
-    assert set(path.parent.iterdir()) == {path, output}
+@pytest.mark.parametrize(
+    "output, signature",
+    [(None, b"\x89PNG"), ("a.png", b"\x89PNG"), ("a.PDF", b"%PDF")],
+)
+def test_without_a_screen_the_figure_is_in_a_file(draw, path, output, signature):
+    options = ["--output", path.with_name(output)] if output else []
+    file = path.with_name(output or "training.png")
+    assert draw(LOSSES, *options)[1] == f"[INFO] the figure is in {file}\n"
+    assert file.read_bytes().startswith(signature)
+    assert set(path.parent.iterdir()) == {path, file}
 
 
 def test_it_imports_no_tensorflow():
@@ -199,36 +196,30 @@ def test_it_imports_no_tensorflow():
     assert subprocess.check_output([sys.executable, "-c", code], cwd=ROOT) == b"set()\n"
 
 
-def ends(*options):
+def ends(path, history, *options):
+    """The line with which it ends, with nothing changed."""
+    path.write_bytes(pickle.dumps(history))
     with pytest.raises(SystemExit) as end:
-        plot_shift.main(list(map(str, options)))
+        plot_shift.main(["--input", str(path), *map(str, options)])
     assert "\n" not in end.value.code  # a text means exit status 1
+    assert path.read_bytes() == pickle.dumps(history)
+    assert list(path.parent.iterdir()) == [path]
     return end.value.code
 
 
 @pytest.mark.parametrize("output", ["no/losses.png", "losses.doc", "losses"])
 def test_an_output_that_cannot_be_written_is_a_line(output, path):
-    path.write_bytes(pickle.dumps(LOSSES))
-    output = path.parent / output
-    assert ends("--input", path, "--output", output).startswith("error: ")
-    assert list(path.parent.iterdir()) == [path]
+    line = ends(path, LOSSES, "--output", path.parent / output)
+    assert line.startswith("error: ")
 
 
 def test_the_history_is_never_written_over(tmp_path):
-    history = tmp_path / "training.png"
-    history.write_bytes(pickle.dumps(LOSSES))
-    for options in ([], ["--output", history]):
-        assert "is the history itself" in ends("--input", history, *options)
-        assert history.read_bytes() == pickle.dumps(LOSSES)
+    path = tmp_path / "training.png"
+    for options in ([], ["--output", path]):
+        assert "is the history itself" in ends(path, LOSSES, *options)
 
 
-def test_a_history_that_was_not_measured_is_a_line_that_says_how(path):
-    path.write_bytes(pickle.dumps(LOSSES))
-    line = ends("--input", path, "--explain")
+def test_what_cannot_be_drawn_is_a_line_that_says_why(path):
+    line = ends(path, LOSSES, "--explain")
     assert line.startswith(f"error: {path}: ") and "fashion_mnist.py --explain" in line
-    assert list(path.parent.iterdir()) == [path]
-
-
-def test_a_file_that_is_no_history_is_a_line(path):
-    path.write_bytes(pickle.dumps(os.getcwd))
-    assert ends("--input", path).startswith(f"error: {path} cannot be loaded")
+    assert ends(path, os.getcwd).startswith(f"error: {path} cannot be loaded")
