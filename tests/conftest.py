@@ -1,7 +1,7 @@
 """What the tests share: a tiny Fashion MNIST, and a place for a history.
 
-`tests/keras` is laid out like Keras' cache. Its four files hold the first 320 training
-and the first 100 test images of Fashion MNIST, in the original files' own format.
+`tests/keras` is laid out like Keras' cache: the first 320 training and the first 100
+test images of Fashion MNIST, in the original files' own format.
 """
 
 import os

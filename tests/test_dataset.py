@@ -43,18 +43,14 @@ def test_it_is_what_keras_loads():
     np.testing.assert_equal(loaded, expected)
 
 
-def test_debians_package_fills_the_cache_without_a_network(
-    files, monkeypatch, no_network
-):
+def test_debians_package_fills_the_cache(files, monkeypatch, no_network):
     shutil.rmtree(files)
     monkeypatch.setattr(dataset, "PACKAGE_FOLDER", TINY_FILES)
     (x_train, _), _ = dataset.load_data()
     assert len(x_train) == 320 and len(list(files.iterdir())) == 4
 
 
-def test_without_cache_package_and_network_it_names_both_ways_out(
-    files, monkeypatch, no_network
-):
+def test_without_any_source_it_names_two_ways_out(files, monkeypatch, no_network):
     (files / "t10k-labels-idx1-ubyte.gz").unlink()
     monkeypatch.setattr(dataset, "PACKAGE_FOLDER", files / "not installed")
     with pytest.raises(dataset.DatasetError, match="internet.*dataset-fashion-mnist"):

@@ -51,9 +51,6 @@ class Training:
         self.history = pickle.loads(path.read_bytes())
 
 
-# A training with --explain
-
-
 @pytest.fixture(scope="module")
 def training(tmp_path_factory):
     folder = tmp_path_factory.mktemp("with a space")
@@ -87,8 +84,7 @@ def test_it_prints_the_tutorials_lines_one_an_epoch_the_report_and_the_gap(train
 def test_the_command_at_the_end_plots_the_history(training):
     before, command = training.stdout.splitlines()[-1].split("python", 1)
     assert before == "To see it: "
-    command = sys.executable + command
-    subprocess.run(command, shell=True, check=True, cwd=ROOT, capture_output=True)
+    subprocess.run(sys.executable + command, shell=True, check=True, cwd=ROOT)
     training.path.with_suffix(".png").unlink()
 
 
@@ -130,9 +126,7 @@ def stopped(path, capsys):
     return end.value.code == 130 and capsys.readouterr().err == "\nstopped\n"
 
 
-def test_ctrl_c_keeps_the_epochs_bit_for_bit_and_the_earlier_history(
-    training, path, monkeypatch, capsys
-):
+def test_ctrl_c_keeps_epochs_bit_for_bit(training, path, monkeypatch, capsys):
     monkeypatch.setattr(keras.Sequential, "predict", press_ctrl_c)
     path.write_bytes(b"an earlier history")
     assert stopped(path, capsys)
@@ -145,9 +139,6 @@ def test_ctrl_c_keeps_the_epochs_bit_for_bit_and_the_earlier_history(
 def test_ctrl_c_before_the_first_epoch_leaves_nothing(path, monkeypatch, capsys):
     monkeypatch.setattr(fashion_mnist, "load_data", press_ctrl_c)
     assert stopped(path, capsys) and list(path.parent.iterdir()) == []
-
-
-# A training with --explain N --hold-out N
 
 
 def by_hand(model, x, y, dropout, batch_statistics):
@@ -167,9 +158,8 @@ def by_hand(model, x, y, dropout, batch_statistics):
 def test_the_losses_that_are_measured_are_those_of_a_loop_by_hand(path):
     held_out = Training(path, "--epochs 1 --explain 1000 --hold-out 100")
     x, y, *_ = images()
-    x_train, x_held_out, _, y_held_out = train_test_split(
-        x, y, test_size=100, random_state=1
-    )
+    split = train_test_split(x, y, test_size=100, random_state=1)
+    x_train, x_held_out, _, y_held_out = split
     # All that were trained on, since more were asked for, in an order of their own.
     sample = held_out.loss_gap.data["x"]
     x, y = sample["x"], sample["y"]
@@ -185,9 +175,6 @@ def test_the_losses_that_are_measured_are_those_of_a_loop_by_hand(path):
         "training_mode_loss": by_hand(model, x, y, True, True),
     }.items():
         assert held_out.history[name][-1] == pytest.approx(expected, rel=1e-4), name
-
-
-# What ends it before the training
 
 
 def test_the_defaults_are_the_tutorials(path, capsys):
@@ -206,7 +193,6 @@ def test_the_defaults_are_the_tutorials(path, capsys):
         ("--history .", "--history: . cannot be written"),
         (f"--history {__file__}/h.pickle", "h.pickle cannot be written"),
         ("--epochs 0", "--epochs: 0 is not from 1 to"),
-        ("--epochs many", "--epochs: invalid number value: 'many'"),
         ("--batch-size 1.5", "--batch-size: invalid number value: '1.5'"),
         ("--learning-rate 0", "--learning-rate: 0 is not a number above 0"),
         ("--learning-rate nan", "--learning-rate: nan is not a number above 0"),
@@ -215,9 +201,7 @@ def test_the_defaults_are_the_tutorials(path, capsys):
         ("--hold-out 100", "--hold-out: it needs --explain"),
     ],
 )
-def test_a_mistake_is_found_before_the_data_are_loaded(
-    options, message, tmp_path, monkeypatch, capsys
-):
+def test_a_mistake_is_a_line_at_once(options, message, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit) as end:
         run("h.pickle", options)
@@ -227,9 +211,7 @@ def test_a_mistake_is_found_before_the_data_are_loaded(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_the_data_show_to_be_wrong_is_a_line_before_the_training(
-    path, monkeypatch
-):
+def test_what_the_data_show_is_a_line_before_the_training(path, monkeypatch):
     with pytest.raises(SystemExit, match="--hold-out: there are 320 training images"):
         run(path, "--explain --hold-out 320")
     folder = path.with_name("damaged")

@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from pyimagesearch.gap import REASONS, count_copies, in_words, split_gap, table
+from pyimagesearch import gap
+from pyimagesearch.gap import count_copies, in_words, split_gap, table
 
 NAN, INF = float("nan"), float("inf")
 THREE = {
@@ -18,26 +19,18 @@ SIX = THREE | {
 
 
 def history(errors=(), val_loss=1, **parts):
-    """A history whose gap has these parts, with these standard errors."""
-    losses = ["loss", "fit_data_loss", "training_mode_loss", "batch_statistics_loss"]
-    losses = dict(zip(REASONS, [*losses, "inference_mode_loss", "held_out_loss"]))
-    losses["memorization_and_data"] = "inference_mode_loss"
-    loss = np.full(len(parts["timing"]), float(val_loss))
+    """A history whose gap has these parts, and else zeros, with these errors."""
+    losses = dict(zip(gap.REASONS, [*gap.LOSSES[:-1], "inference_mode_loss"]))
+    loss = np.full(len(next(iter(parts.values()))), float(val_loss))
     measured = {"val_loss": loss}
-    for name in reversed(REASONS):
-        if name in parts:
-            loss = loss + parts[name]
-            measured[losses[name]] = loss
-    measured.setdefault("inference_mode_loss", measured["val_loss"])
+    for name, of in reversed(losses.items()):
+        if name in parts or of not in gap.OPTIONAL:
+            measured[of] = loss = loss + parts.get(name, 0)
     return measured | {f"{name}_error": errors[name] for name in errors}
 
 
-def words_of(timing, regularization, data, **more):
-    parts = {"timing": timing, "regularization": regularization}
-    return in_words(history(**parts, memorization_and_data=data, **more))
-
-
-# The numbers
+def words_of(**parts):
+    return in_words(history(**parts))
 
 
 def test_the_parts_are_what_each_loss_is_above_the_next_and_add_up_to_the_gap():
@@ -61,9 +54,6 @@ def test_what_was_not_measured_in_each_epoch_cannot_be_split(name):
             split_gap({**THREE, name: short})
     with pytest.raises(ValueError, match="loss, training_mode_loss"):
         split_gap({})
-
-
-# The table
 
 
 def test_the_table_has_the_losses_the_gap_the_parts_and_their_means():
@@ -93,22 +83,18 @@ def test_the_last_line_has_the_errors_of_the_last_epoch_below_their_parts():
     assert lines[:-1] == table(THREE).splitlines()
 
 
-# The words
-
-
 def test_it_names_the_largest_part_and_what_is_against_it_at_first_and_at_last():
-    words = words_of([0.6, -0.02, 0.01], [0.5, 0.04, 0.06], [-1, -0.07, -0.09])
-    first, last = words.splitlines()
+    parts = {"timing": [0.6, -0.02, 0.01], "regularization": [0.5, 0.04, 0.06]}
+    first, last = words_of(**parts, data=[-1, -0.07, -0.09]).splitlines()
     assert first == (
         "In epoch 1 the training loss is 0.1000 above the validation loss, most of all "
         "because of timing (+0.6000): the training loss was higher earlier in the "
-        "epoch, when it was measured. Against it: memorization and data (-1.0000)."
+        "epoch, when it was measured. Against it: data (-1.0000)."
     )
     assert last == (
         "In epoch 3 the training loss is 0.0200 below the validation loss, most of all "
-        "because of memorization and data (-0.0900): the network knows its training "
-        "data, or the validation data are harder, or prepared differently (held-out data "
-        "tell these apart). Against it: regularization (+0.0600), timing (+0.0100)."
+        "because of data (-0.0900): the validation data are harder, or prepared "
+        "differently. Against it: regularization (+0.0600), timing (+0.0100)."
     )
 
 
@@ -125,11 +111,9 @@ def test_it_names_the_largest_part_and_what_is_against_it_at_first_and_at_last()
     ],
 )
 def test_each_sign_of_a_part_has_its_own_sentence(name, above, below):
+    with_held_out = {"data": [0]} if name == "memorization" else {}
     for size, reason in [(0.2, above), (-0.2, below)]:
-        parts = {"timing": [0], "regularization": [0], name: [size]}
-        if name in ("memorization", "data"):
-            parts = {"memorization": [0], "data": [0], **parts}
-        words = in_words(history(**parts))
+        words = words_of(**with_held_out, **{name: [size]})
         assert f"most of all because of {name.replace('_', ' ')} ({size:+.4f})" in words
         assert reason in words
 
@@ -138,34 +122,27 @@ def test_what_may_be_chance_is_no_reason_and_what_would_tell_is_said():
     parts = {"timing": [0.01], "regularization": [0.05], "memorization": [-0.05]}
     parts["data"] = [0.084]
     errors = {"timing": [0.006], "regularization": [0.004], "memorization": [0.03]}
-    words = in_words(history({**errors, "data": [0.08]}, **parts))
-    assert words == (
+    assert words_of(errors={**errors, "data": [0.08]}, **parts) == (
         "In epoch 1 the training loss is 0.0940 above the validation loss. The largest "
         "part is data (+0.0840 +- 0.0800), but this may be chance: more validation or "
         "held-out data would tell. Beyond chance is regularization (+0.0500 +- 0.0040)"
         ": what is on in training mode, such as dropout, raises the loss."
     )
-    words = in_words(history({**errors, "data": [0.04]}, **parts))
+    words = words_of(errors={**errors, "data": [0.04]}, **parts)
     assert "most of all because of data (+0.0840 +- 0.0400): the validation" in words
-    words = words_of([0.1], [0], [-0.02], errors={"timing": [0.051]})
+    words = words_of(timing=[0.1], data=[-0.02], errors={"timing": [0.051]})
     assert "may be chance: more measured training data would tell." in words
-    assert "Against it: memorization and data (-0.0200)." in words
-
-
-def test_of_unknown_errors_nothing_is_said():
-    for error in ([], [NAN]):
-        words = words_of([0.1], [0.2], [0], errors={"regularization": error})
+    assert "Against it: data (-0.0200)." in words
+    for unknown in ([], [NAN]):
+        words = words_of(regularization=[0.2], errors={"regularization": unknown})
         assert "because of regularization (+0.2000): " in words
 
-
-# Timing that cannot be timing
 
 LOSS = [2, 1, 0.8, 0.7, 0.6, 0.5, 0.45, 0.4]
 
 
 def late(timing, loss=LOSS, **more):
-    timing = np.array(timing, float)
-    return words_of(timing, np.array(loss) - 1 - timing, np.zeros(len(loss)), **more)
+    return words_of(timing=timing, data=np.array(loss) - 1 - timing, **more)
 
 
 def test_timing_that_is_too_large_or_of_the_wrong_sign_is_no_reason():
@@ -185,18 +162,15 @@ def test_timing_of_a_plain_training_is_not_doubted():
         late(halves * 3.9),
         late(np.full(8, 0.04)),  # too large, but a small part of the loss
         late(np.full(8, 0.9), errors={"timing": [0.5] * 8}),  # may be chance
-        late([0.9] * 5, LOSS[:5]),  # too few epochs to say
+        late(np.full(5, 0.9), LOSS[:5]),  # too few epochs to say
     ]:
         assert "more than the time" not in words
 
 
-# What else is said
-
-
 def test_moving_averages_that_lag_are_said_with_what_to_do():
     def words(last, **more):
-        more |= {"batch_normalization": [-0.5, last]}
-        return words_of([0.1, 0.1], [0.2, 0.2], [0, 0], **more)
+        parts = {"timing": [0.1, 0.1], "regularization": [0.2, 0.2]}
+        return words_of(**parts, batch_normalization=[-0.5, last], **more)
 
     lagging = words(-0.5)
     assert "because of batch normalization (-0.5000): moving averages do w" in lagging
@@ -207,20 +181,20 @@ def test_moving_averages_that_lag_are_said_with_what_to_do():
     for text in [words(0.5), words(-0.001), words(-0.5, errors=chance)]:
         assert advice not in text
     # A log-likelihood, say, and no batch normalization.
-    assert advice not in words_of([0], [0], [0], val_loss=-2)
+    assert advice not in words_of(timing=[0], val_loss=-2)
 
 
 def test_parts_and_gaps_of_zero_are_not_named():
-    words = words_of([0.1], [0.2], [-1e-6])
+    words = words_of(timing=[0.1], data=[-1e-6])
     assert words.count("\n") == 0 and "Against it" not in words
-    words = words_of([1e-7] * 2, [-1e-9] * 2, [0] * 2)
     equal = "the two losses are equal to four decimals."
+    words = words_of(timing=[1e-7] * 2, data=[-1e-9] * 2)
     assert words == f"In epoch 1 {equal}\nIn epoch 2 {equal}"
 
 
 @pytest.mark.filterwarnings("error")
 def test_epochs_without_a_number_are_left_out():
-    losses = history(timing=[1, -1, 0.1, 0], regularization=[0] * 4)
+    losses = history(timing=[1, -1, 0.1, 0])
     losses["loss"] = [NAN, *losses["loss"][:2], INF]
     losses["training_mode_loss"] = [1, 1, 1, INF]
     words = in_words(losses)
@@ -231,12 +205,8 @@ def test_epochs_without_a_number_are_left_out():
     assert "nan" in table(diverged)
 
 
-# Leaks
-
-
 def test_images_copied_from_one_set_into_the_other_are_counted():
-    x_train = np.random.default_rng(0).random((20, 4, 4), dtype="float32")
-    x_val = np.random.default_rng(1).random((10, 4, 4), dtype="float32")
+    x_train, x_val = np.random.default_rng(0).random((2, 20, 4, 4), dtype="float32")
     assert count_copies(x_train, x_val) == 0
     x_val[[2, 3, 7]] = x_train[[5, 5, 19]]
     assert count_copies(x_train, x_val) == 3

@@ -18,8 +18,7 @@ def data_format(request):
 def test_it_has_the_tutorials_parameters_and_normalizes_each_channel(data_format):
     model = MiniVGGNet.build(width=28, height=28, depth=1, classes=10)
     assert model.count_params() == 1_679_082
-    trainable = sum(np.prod(variable.shape) for variable in model.trainable_variables)
-    assert trainable == 1_677_674
+    assert sum(np.prod(w.shape) for w in model.trainable_variables) == 1_677_674
     gammas = [w.shape for w in model.trainable_variables if w.name == "gamma"]
     assert gammas == [(32,), (32,), (64,), (64,), (512,)]
 
