@@ -11,7 +11,6 @@ import pytest
 import tensorflow as tf
 from conftest import ROOT, TINY_CACHE
 from sklearn.metrics import classification_report
-from sklearn.model_selection import train_test_split
 
 import fashion_mnist
 from pyimagesearch import dataset
@@ -81,10 +80,13 @@ def test_it_prints_the_tutorials_lines_one_an_epoch_the_report_and_the_gap(train
     assert in_words(training.history) in training.stdout
 
 
-def test_the_command_at_the_end_plots_the_history(training):
+def test_the_command_at_the_end_plots_the_history_without_tensorflow(training):
     before, command = training.stdout.splitlines()[-1].split("python", 1)
     assert before == "To see it: "
-    subprocess.run(sys.executable + command, shell=True, check=True, cwd=ROOT)
+    command = f"{sys.executable} -X importtime {command}"
+    ran = subprocess.run(command, shell=True, check=True, cwd=ROOT, capture_output=True)
+    assert b"matplotlib" in ran.stderr
+    assert b"keras" not in ran.stderr and b"tensorflow" not in ran.stderr
     training.path.with_suffix(".png").unlink()
 
 
@@ -120,9 +122,9 @@ def press_ctrl_c(*args, **options):
     raise KeyboardInterrupt
 
 
-def stopped(path, capsys):
+def stopped(path, capsys, options=""):
     with pytest.raises(SystemExit) as end:
-        run(path, OPTIONS)
+        run(path, OPTIONS + options)
     return end.value.code == 130 and capsys.readouterr().err == "\nstopped\n"
 
 
@@ -155,26 +157,36 @@ def by_hand(model, x, y, dropout, batch_statistics):
     return np.mean(tf.nn.softmax_cross_entropy_with_logits(y, np.concatenate(logits)))
 
 
-def test_the_losses_that_are_measured_are_those_of_a_loop_by_hand(path):
-    held_out = Training(path, "--epochs 1 --explain 1000 --hold-out 100")
-    x, y, *_ = images()
-    split = train_test_split(x, y, test_size=100, random_state=1)
-    x_train, x_held_out, _, y_held_out = split
-    # All that were trained on, since more were asked for, in an order of their own.
-    sample = held_out.loss_gap.data["x"]
-    x, y = sample["x"], sample["y"]
-    assert {image.tobytes() for image in x} == {image.tobytes() for image in x_train}
-    assert held_out.history["timing_error"] == [0]
-
-    model = held_out.model
-    for name, expected in {
-        "held_out_loss": by_hand(model, x_held_out, y_held_out, False, False),
-        "inference_mode_loss": by_hand(model, x, y, False, False),
-        "batch_statistics_loss": by_hand(model, x, y, False, True),
+def test_the_losses_that_are_measured_are_those_of_a_loop_by_hand(training):
+    sample = training.loss_gap.data["x"]  # in an order of its own
+    for name, *modes in [
+        ("inference_mode_loss", False, False),
+        ("batch_statistics_loss", False, True),
         # The seeds of dropout were put back: they are those of the measurement.
-        "training_mode_loss": by_hand(model, x, y, True, True),
-    }.items():
-        assert held_out.history[name][-1] == pytest.approx(expected, rel=1e-4), name
+        ("training_mode_loss", True, True),
+    ]:
+        expected = by_hand(training.model, sample["x"], sample["y"], *modes)
+        assert training.history[name][-1] == pytest.approx(expected, rel=1e-4), name
+
+
+def pairs(x, y):
+    return {image.tobytes(): list(label) for image, label in zip(x, y)}
+
+
+@pytest.mark.parametrize("n, measured", [(1000, 220), (7, 7)])
+def test_held_out_images_are_never_trained_on(n, measured, path, monkeypatch, capsys):
+    def look(model, batches, callbacks, **options):
+        seen.extend([batches, *callbacks[0].data.values()])
+        raise KeyboardInterrupt
+
+    seen = []
+    monkeypatch.setattr(keras.Sequential, "fit", look)
+    assert stopped(path, capsys, f"--explain {n} --hold-out 100")
+    trained_on = pairs(*map(np.concatenate, zip(*seen[0])))
+    sample, held_out = [pairs(data["x"], data["y"]) for data in seen[1:]]
+    assert (len(trained_on), len(sample), len(held_out)) == (220, measured, 100)
+    x, y, *_ = images()
+    assert trained_on | held_out == pairs(x, y) and trained_on | sample == trained_on
 
 
 def test_the_defaults_are_the_tutorials(path, capsys):
