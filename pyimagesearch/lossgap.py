@@ -165,20 +165,20 @@ class LossGap(RunningMeans):  # it sees `fit`'s validation
 
     def standard_errors(self, means):
         """The standard error of each part, from the losses of single batches."""
-        # Where a step executes several batches, Keras tells one mean for all of them.
         steps = self.params["steps"] or np.inf  # unknown, if `fit` has a generator
-        steps = np.ceil(steps / self.model.steps_per_execution)
+        steps = np.ceil(steps / self.model.steps_per_execution)  # one mean is kept each
         finite = {
             name
             for name, (_, data) in self.passes.items()
-            if data != "held_out" and not may_be_endless(self.data[data]["x"])
+            if (data == "x" and not may_be_endless(self.data["x"]["x"]))
+            or (data == "fit_data" and "batch_size" in self.data[data])  # arrays
         }
 
         def error(name, losses, otherwise=0):
             if len(losses) < 2:
                 return np.nan
             # Finite data are measured without replacement: a part of what `fit` has, or
-            # the other way round. Of endless data the epoch had another sample.
+            # the other way round. Of others (endless, noisy) the epoch had another one.
             share = 1 / len(losses) + (-1 if name in finite else otherwise) / steps
             return float(np.std(losses, ddof=1) * np.sqrt(abs(share)))
 
