@@ -30,6 +30,7 @@ def test_what_is_saved_is_plain_python(path):
 
 
 def test_a_history_that_cannot_be_written_is_a_line_and_the_old_one_stays(path):
+    save({"loss": [1], "val_loss": [1]}, path)
     save(LOSSES, path)
     path.with_name("training.pickle.tmp").mkdir()  # in the way
     with pytest.raises(HistoryError, match="training.pickle cannot be written"):
