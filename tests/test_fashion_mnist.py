@@ -96,6 +96,7 @@ def test_the_history_is_a_dict_of_lists_of_floats_and_nothing_else_is_left(train
     assert set(training.history) == REPORTED | measured | errors
     for values in training.history.values():
         assert type(values) is list and list(map(type, values)) == [float] * 2
+        assert np.isfinite(values).all()
     assert list(training.path.parent.iterdir()) == [training.path]
 
 
@@ -159,6 +160,7 @@ def by_hand(model, x, y, dropout, batch_statistics):
 
 def test_the_losses_that_are_measured_are_those_of_a_loop_by_hand(training):
     sample = training.loss_gap.data["x"]  # in an order of its own
+    assert len(sample["x"]) == 100  # as many as test images
     for name, *modes in [
         ("inference_mode_loss", False, False),
         ("batch_statistics_loss", False, True),

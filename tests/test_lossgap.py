@@ -206,7 +206,8 @@ def test_several_inputs_outputs_and_weights_count_as_in_evaluate():
     model = eager(keras.Model(inputs, outputs), {"kind": LOSS, "light": "mse"})
     x, y = [X, 1 - X], {"kind": Y, "light": X.mean(axis=(1, 2))}
     weights = {"kind": np.linspace(0, 4, 64), "light": np.linspace(3, 0, 64)}
-    losses = measured(model, x, y, sample_weight=weights, held_out=(x, y, weights))
+    options = {"sample_weight": weights, "held_out": (x, y, weights)}
+    losses = measured(model, x, y, batch_size=24, **options)  # a smaller last one
     expected = model.evaluate(x, y, sample_weight=weights, verbose=0)[0]
     assert abs(expected - model.evaluate(x, y, verbose=0)[0]) > 0.01
     assert list(losses.values()) == pytest.approx([expected] * 3, rel=1e-5)
@@ -267,14 +268,16 @@ def test_errors_are_those_of_the_losses_of_single_examples():
     assert 0 < history["regularization_error"][0] < training / 3
 
 
+@pytest.mark.filterwarnings("error::RuntimeWarning")
 def test_timing_has_an_error_unless_all_that_fit_trains_on_is_measured():
     finite = data_set(FEW, 8)
-    errors = []
     for measured_data, steps in [(finite, 8), (finite, 1), (finite.repeat(), 8)]:
-        loss_gap = LossGap(measured_data, steps=steps)
-        errors += fit(network(), finite, loss_gap)["timing_error"]
-    all_of_them, one_batch, endless = errors
-    assert all_of_them == 0 and np.isnan(one_batch) and endless > 0.01
+        history = fit(network(), finite, LossGap(measured_data, steps=steps))
+        error = history["timing_error"][0]
+        if measured_data is finite:
+            np.testing.assert_equal(error, 0 if steps == 8 else np.nan)
+    # Two samples of as many batches, as those of the validation are.
+    assert error == pytest.approx(history["memorization_and_data_error"][0]) and error
 
 
 class Batches(keras.utils.PyDataset):
