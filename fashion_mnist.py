@@ -27,25 +27,14 @@ from pyimagesearch.minivggnet import MiniVGGNet
 def parse_arguments(argv):
     parser = argparse.ArgumentParser(description=__doc__)
     add, default = parser.add_argument, "default: %(default)s"
-    add(
-        "-i",
-        "--history",
-        type=history_file,
-        required=True,
-        help="where the history goes",
-    )
+    add("-i", "--history", type=history_file, required=True, help="file for it")
     add("--epochs", type=at_least(1), default=25, help=default)
     add("--batch-size", type=at_least(1), default=32, help=default)
     add("--learning-rate", type=rate, default=1e-2, help=f"of the start, {default}")
     add("--seed", type=at_least(0), help="a number that makes a run repeatable")
     text = "measure the gap on N training images (default: as many as test images)"
     add("--explain", type=at_least(1), nargs="?", const=0, metavar="N", help=text)
-    add(
-        "--hold-out",
-        type=at_least(1),
-        metavar="N",
-        help="images kept from the training",
-    )
+    add("--hold-out", type=at_least(1), metavar="N", help="images not to train on")
     args = parser.parse_args(argv)
     if args.hold_out and args.explain is None:
         parser.error("argument --hold-out: it needs --explain, which measures them")
