@@ -68,9 +68,9 @@ def load(path: Path) -> dict:
     used = {name: history[name] for name in USED if name in history}
     for name, values in used.items():
         # Before NumPy sees them: it would ask an object for its `__array_interface__`.
-        if type(values) is not list or {*map(type, values)} - {int, float}:
+        if type(values) is not list or set(map(type, values)) - {int, float}:
             raise HistoryError(f"{path}: {name} is not a list of numbers: train again")
-    if len({*map(len, used.values())}) > 1 or not used["loss"]:
+    if len(set(map(len, used.values()))) > 1 or not used["loss"]:
         lengths = ", ".join(f"{name} {len(used[name])}" for name in used)
         raise HistoryError(
             f"{path} does not have each loss of each epoch ({lengths}): train at least "

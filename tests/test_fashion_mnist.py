@@ -178,14 +178,14 @@ def pairs(x, y):
 @pytest.mark.parametrize("n, measured", [(1000, 220), (7, 7)])
 def test_held_out_images_are_never_trained_on(n, measured, path, monkeypatch, capsys):
     def look(model, batches, callbacks, **options):
-        seen.extend([batches, *callbacks[0].data.values()])
+        given.extend([batches, *callbacks[0].data.values()])
         raise KeyboardInterrupt
 
-    seen = []
+    given = []
     monkeypatch.setattr(keras.Sequential, "fit", look)
     assert stopped(path, capsys, f"--explain {n} --hold-out 100")
-    trained_on = pairs(*map(np.concatenate, zip(*seen[0])))
-    sample, held_out = [pairs(data["x"], data["y"]) for data in seen[1:]]
+    trained_on = pairs(*map(np.concatenate, zip(*given[0])))
+    sample, held_out = [pairs(data["x"], data["y"]) for data in given[1:]]
     assert (len(trained_on), len(sample), len(held_out)) == (220, measured, 100)
     x, y, *_ = images()
     assert trained_on | held_out == pairs(x, y) and trained_on | sample == trained_on
