@@ -87,6 +87,7 @@ def in_a_wrapper():
     return keras.Sequential([layers.Reshape((4, 196)), wrapper, layers.Flatten()])
 
 
+@pytest.mark.filterwarnings("error:LossGap")
 @pytest.mark.parametrize("hidden", [Block, in_a_model, in_a_wrapper])
 def test_all_that_batch_normalization_does_is_its_part(hidden):
     model = network(hidden())
@@ -474,8 +475,7 @@ def test_what_fit_reports_does_not_change_and_later_callbacks_see_more(tmp_path)
     evaluated = model.evaluate(BATCHES, verbose=0, return_dict=True)
     assert history["val_accuracy"] == [evaluated["accuracy"]]
     expected = {"loss", "accuracy", "val_loss", "val_accuracy", "held_out_loss"} | MODES
-    errors = {f"{part}_error" for part in split_gap(history)}
-    assert set(history) == expected | errors
+    assert set(history) == expected | {f"{part}_error" for part in split_gap(history)}
     columns = (tmp_path / "log.csv").read_text().splitlines()[0].split(",")
     assert set(columns) == {"epoch"} | expected
 
