@@ -4,6 +4,7 @@ import random
 import re
 import shutil
 import sys
+import warnings
 
 import keras
 import numpy as np
@@ -14,8 +15,8 @@ from conftest import ROOT
 from keras import layers
 
 from pyimagesearch.dataset import load_data
-from pyimagesearch.gap import split_gap
-from pyimagesearch.lossgap import BatchNormalizationModes, LossGap, OtherMode
+from pyimagesearch.gap import in_words, split_gap
+from pyimagesearch.lossgap import BatchNormalizationModes, LossGap, OtherMode, variance
 
 LOSS = "categorical_crossentropy"
 MODES = {"training_mode_loss", "inference_mode_loss"}
@@ -56,7 +57,8 @@ def measured(model, *args, **options):
     loss_gap = LossGap(*args, **{"batch_size": 32, **options})
     keras.callbacks.CallbackList([loss_gap], add_history=True, model=model)
     loss_gap.on_train_begin()
-    return loss_gap.measure()[0]
+    means = loss_gap.measure()
+    return {f"{name}_loss": means[name][-1]["loss"] for name in means}
 
 
 def losses_by_hand(model, x, y):
@@ -125,16 +127,21 @@ def test_batch_normalization_that_fit_leaves_in_inference_mode_has_no_part():
         assert others == pytest.approx([training] * 2, abs=1e-6)
 
 
-def test_steps_of_arrays_are_one_random_sample_of_all_of_them():
+def test_steps_of_arrays_are_random_samples_until_all_were_measured():
     x, y = TRAIN
     order = np.argsort(y.argmax(axis=1), kind="stable")
-    loss_gap = LossGap(x[order], y[order], batch_size=32, steps=2)
-    sample = loss_gap.data["x"]
-    assert len(sample["x"]) == len(sample["y"]) == 64
-    assert len(set(sample["y"].argmax(axis=1))) >= 8
+    loss_gap = LossGap(x[order], y[order], batch_size=32, steps=2, fit_data=TRAIN)
     labels = {image.tobytes(): label.argmax() for image, label in zip(x, y)}
-    for image, label in zip(sample["x"], sample["y"]):
-        assert labels[image.tobytes()] == label.argmax()
+    seen = set()
+    for epoch in range(5):
+        loss_gap.on_epoch_begin(epoch)
+        sample = loss_gap.data["x"]
+        assert len(sample["x"]) == len(sample["y"]) == 64
+        assert len(set(sample["y"].argmax(axis=1))) >= 8
+        images = [image.tobytes() for image in sample["x"]]
+        assert [labels[image] for image in images] == list(sample["y"].argmax(axis=1))
+        seen |= set(images)
+    assert seen == set(labels)
 
 
 @pytest.mark.parametrize("option", ["run_eagerly", "jit_compile"])
@@ -150,7 +157,7 @@ def test_several_steps_per_execution_measure_the_same():
     eager(model, steps_per_execution=2)
     history = fit(model, data_set(FEW, 8), LossGap(data_set(FEW, 8)))
     assert history["training_mode_loss"] == history["inference_mode_loss"]
-    assert history["timing_error"] == [0]  # all of it is measured
+    assert history["timing_error"] == [0]  # all of it is measured, and nothing drawn
 
 
 def test_penalties_and_sparse_labels_are_no_part_of_the_gap():
@@ -204,7 +211,8 @@ def test_several_inputs_outputs_and_weights_count_as_in_evaluate():
     first, second = [layers.Flatten()(part) for part in inputs]
     kind = layers.Dense(10, activation="softmax", name="kind")(first)
     outputs = {"kind": kind, "light": layers.Dense(1, name="light")(second)}
-    model = eager(keras.Model(inputs, outputs), {"kind": LOSS, "light": "mse"})
+    model = keras.Model(inputs, outputs)
+    eager(model, {"kind": LOSS, "light": "mse"}, metrics={"kind": "accuracy"})
     x, y = [X, 1 - X], {"kind": Y, "light": X.mean(axis=(1, 2))}
     weights = {"kind": np.linspace(0, 4, 64), "light": np.linspace(3, 0, 64)}
     options = {"sample_weight": weights, "held_out": (x, y, weights)}
@@ -212,6 +220,10 @@ def test_several_inputs_outputs_and_weights_count_as_in_evaluate():
     expected = model.evaluate(x, y, sample_weight=weights, verbose=0)[0]
     assert abs(expected - model.evaluate(x, y, verbose=0)[0]) > 0.01
     assert list(losses.values()) == pytest.approx([expected] * 3, rel=1e-5)
+    history = fit(model, data_set((tuple(x), y), 24), LossGap(x, y, 24))
+    for metric in ("loss", "kind_loss", "kind_accuracy"):
+        assert len(split_gap(history, metric)) == 3
+    assert np.isfinite(history["kind_accuracy_memorization_and_data_error"])
 
 
 def test_class_weights_as_the_docstring_has_them_are_a_part_of_their_own():
@@ -240,45 +252,103 @@ def test_noise_in_the_data_set_of_fit_is_a_part_of_its_own():
     parts = split_gap(history)
     assert parts["augmentation_and_weights"] > 0.5
     # It is not zero, as the network sees other noise, and this is no news.
-    assert 0 < abs(parts["timing"][0]) < 2 * history["timing_error"][0] < 0.3
+    assert 0 < abs(parts["timing"][0]) < 2 * history["timing_error"][0] < 0.4
 
 
-def test_errors_are_those_of_the_losses_of_single_examples():
+def test_errors_are_those_of_single_batches_by_hand():
     x, y = TRAIN
     keras.utils.set_random_seed(3)
-    model = network(layers.Dropout(0.1), layers.Dense(32, "relu"))
+    model = network(layers.Dropout(0.02), layers.Dense(32, "relu"))
     held_out = x[:100], y[:100]
     loss_gap = LossGap(x[100:], y[100:], 5, steps=22, held_out=held_out)
     batches = data_set((x[100:], y[100:]), 5)
     history = fit(model, batches, loss_gap, validation_data=data_set(TEST, 5))
 
-    def error(x, y):
-        losses = losses_by_hand(model, x, y)
-        return np.std(losses, ddof=1) / np.sqrt(len(losses))
+    def error(x, y, **options):
+        losses = losses_by_hand(model, x, y).reshape(-1, 5).mean(axis=1)
+        return 1.08 * np.std(losses, ddof=1) / np.sqrt(len(losses))
 
     # 22 of 44 batches are measured: half of the variance of the training data is left.
-    sample = loss_gap.data["x"]
-    training = error(sample["x"], sample["y"]) * np.sqrt(1 / 2)
+    training, held_out = (error(**loss_gap.data[x]) for x in ("x", "held_out"))
+    training *= np.sqrt(1 / 2)
     for name, expected in {
-        "timing": training,
-        "memorization": np.hypot(training, error(*held_out)),
-        "data": np.hypot(error(*held_out), error(*TEST)),
+        "timing": training,  # of dropout there is little
+        "memorization": np.hypot(training, held_out),
+        "data": np.hypot(held_out, error(*TEST)),
     }.items():
-        assert history[f"{name}_error"] == [pytest.approx(expected, rel=0.25)], name
+        assert history[f"{name}_error"] == [pytest.approx(expected, rel=0.06)], name
     # The modes see the same batches: what these have in common is no error.
     assert 0 < history["regularization_error"][0] < training / 3
 
 
+@pytest.mark.parametrize("batches", [2, 3, 4, 5, 6, 8, 15, 40])
+def test_two_errors_hold_95_percent_of_few_batches_too(batches):
+    draws = np.random.default_rng(batches).normal(size=(4000, batches))
+    errors = [np.sqrt(variance(np.array([draw, draw]))) for draw in draws]
+    inside = np.abs(draws.mean(axis=1)) <= 2 * np.array(errors)
+    assert inside.mean() == pytest.approx(0.95, abs=0.015)
+
+
+def test_a_few_accuracies_that_are_alike_by_luck_have_no_error():
+    losses, alike = np.random.default_rng(0).random(9), np.full(9, 0.75)
+    assert np.isnan(variance(np.array([alike, losses])))
+    assert np.isnan(variance(np.array([np.zeros(9), losses])))
+    assert variance(np.array([alike, alike])) == variance(np.zeros((2, 1))) == 0
+
+
+def test_the_errors_of_all_data_are_the_luck_of_dropout():
+    keras.utils.set_random_seed(1)
+    model = network(layers.Dense(32, "relu"), layers.Dropout(0.5), rate=0.0)
+    model.compile(keras.optimizers.SGD(0.0), LOSS, metrics=["accuracy"])
+    batches, loss_gap = data_set(FEW, 4), LossGap(*FEW, batch_size=4)
+    # It learns nothing: all that differs is luck, in `fit` as in LossGap.
+    history = fit(model, batches, loss_gap, epochs=30, validation_data=TEST)
+    for metric, prefix in [("loss", ""), ("accuracy", "accuracy_")]:
+        errors = np.array(history[f"{prefix}timing_error"])
+        timing = split_gap(history, metric)["timing"]
+        assert 0.6 < np.std(timing) / errors.mean() < 1.2
+        assert (np.abs(timing) > 2 * errors).sum() <= 4
+
+
 @pytest.mark.filterwarnings("error::RuntimeWarning")
-def test_timing_has_an_error_unless_all_that_fit_trains_on_is_measured():
+def test_an_error_is_zero_only_where_nothing_is_drawn_and_nan_where_unknown():
     finite = data_set(FEW, 8)
-    for measured_data, steps in [(finite, 8), (finite, 1), (finite.repeat(), 8)]:
-        history = fit(network(), finite, LossGap(measured_data, steps=steps))
-        error = history["timing_error"][0]
-        if measured_data is finite:
-            np.testing.assert_equal(error, 0 if steps == 8 else np.nan)
+
+    def error(measured, steps, *hidden, part="timing", **options):
+        loss_gap = LossGap(measured, steps=steps)
+        return fit(network(*hidden), finite, loss_gap, **options)[f"{part}_error"][0]
+
+    assert error(finite, 8) == 0 and error(finite, 8, layers.Dropout(0.5)) > 0
+    assert np.isnan(error(finite, 1))
+    for size, unknown in [(100, True), (50, False)]:
+        options = {"validation_data": TEST, "validation_batch_size": size}
+        last = error(finite, 8, part="memorization_and_data", **options)
+        assert np.isnan(last) == unknown
     # Two samples of as many batches, as those of the validation are.
-    assert error == pytest.approx(history["memorization_and_data_error"][0]) and error
+    names = ["timing", "memorization_and_data"]
+    timing, last = (error(finite.repeat(), 8, part=name) for name in names)
+    assert timing == pytest.approx(last, rel=0.5) and timing > 0
+
+
+def test_every_metric_is_measured_as_evaluate_does_and_means_have_errors():
+    auc, f1 = keras.metrics.AUC(name="auc"), keras.metrics.F1Score(name="each_f1")
+    f1_mean = keras.metrics.F1Score("macro", name="f1")
+    model = network(layers.Dropout(0.5))
+    eager(
+        model,
+        metrics=["accuracy", auc, f1, f1_mean, keras.metrics.RootMeanSquaredError()],
+    )
+    history = fit(model, BATCHES, LossGap(BATCHES), validation_data=TEST, epochs=2)
+    expected = model.evaluate(BATCHES, verbose=0, return_dict=True)
+    for metric in ("accuracy", "auc", "f1", "root_mean_squared_error"):
+        value = history[f"inference_mode_{metric}"][-1]
+        assert value == pytest.approx(float(expected[metric]), rel=1e-5)
+        gap = np.subtract(history[metric], history[f"val_{metric}"])
+        np.testing.assert_allclose(sum(split_gap(history, metric).values()), gap)
+        known = metric == "accuracy"
+        assert np.isfinite(history[f"{metric}_timing_error"]).all() == known
+    assert not any("measured" in name or "mode_each_f1" in name for name in history)
+    assert history["training_mode_accuracy"] != history["inference_mode_accuracy"]
 
 
 class Batches(keras.utils.PyDataset):
@@ -345,12 +415,13 @@ def test_what_cannot_be_measured_is_refused_in_one_line(monkeypatch):
         refused(r"x have \[63, 64\] entries", X, Y[:-1], 32),
         refused(r"held_out have \[10, 64\]", X, Y, 32, held_out=(X, Y[:10])),
         refused(r"x have \[0\] entries", X[:0], Y[:0], 32),
-        refused("are the data empty", BATCHES.take(0)),
+        refused("empty data", BATCHES.take(0)),
         refused("steps=", BATCHES.repeat()),
         refused("steps=", BATCHES.filter(lambda *_: True)),
         refused("held_out .*steps=", X, Y, 32, held_out=endless(X, Y)),
         refused("steps=", Endless(*FEW)),
-        refused("test_step of its own: .*measured", BATCHES, model=own),
+        refused("no loss: .*own test_step", BATCHES, model=own),
+        refused("arrays: for stateful=True", X, Y, 32, model=eager(stateful_model())),
         refused("No loss", BATCHES, model=without_loss),
     ]:
         assert "\n" not in words
@@ -365,6 +436,79 @@ def test_data_that_do_not_fit_the_model_are_refused_in_keras_words():
     model.compile("sgd", "sparse_categorical_crossentropy")
     words = refused("Graph execution", X, Y.argmax(axis=1) + 10, 32, model=model)
     assert "label value" in words  # all of it, and not only its first line
+
+
+def warnings_of(batches, *callbacks, model=None, **options):
+    """The warnings of LossGap, which are of a line in this file."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        fit(model or network(), batches, *callbacks, **options)
+    ours = [x for x in caught if "LossGap" in str(x.message)]
+    assert {x.filename for x in ours} <= {__file__}
+    return " ".join(str(x.message) for x in ours)
+
+
+def test_a_data_set_with_other_batches_in_each_pass_is_warned_of():
+    options = {"validation_data": TEST, "steps_per_epoch": 2}
+    shuffled = tf.data.Dataset.from_tensor_slices(FEW).shuffle(64, seed=1).batch(32)
+    generator = ((X[i : i + 9], Y[i : i + 9]) for i in range(50))
+    for data in (shuffled, generator):
+        words = warnings_of(BATCHES.repeat(), LossGap(data, steps=1), **options)
+        assert "other batches in each pass" in words
+    for loss_gap in (LossGap(BATCHES), LossGap(X, Y, 16, steps=1)):
+        assert warnings_of(shuffled.repeat(), loss_gap, **options) == ""
+
+
+class Swap(keras.callbacks.Callback):
+    """Validates other weights than those that are trained."""
+
+    def on_test_begin(self, logs=None):
+        self.trained = self.model.get_weights()
+        self.model.set_weights([weight * 0 for weight in self.trained])
+
+    def on_test_end(self, logs=None):
+        self.model.set_weights(self.trained)
+
+
+def test_weights_that_are_others_in_the_validation_are_warned_of():
+    ema = network()
+    ema.compile(keras.optimizers.SGD(0.1, use_ema=True), LOSS, run_eagerly=True)
+    swaps = [(ema, keras.callbacks.SwapEMAWeights()), (network(), Swap())]
+    for model, swap in swaps:
+        for callbacks in ([LossGap(BATCHES), swap], [swap, LossGap(BATCHES)]):
+            words = warnings_of(BATCHES, *callbacks, model=model)
+            assert "validated other weights" in words and "SwapEMAWeights" in words
+    normalizing = network(layers.BatchNormalization(), layers.Dropout(0.5))
+    diverged = network(rate=np.nan)
+    for model in (normalizing, diverged):
+        assert warnings_of(BATCHES, LossGap(BATCHES), model=model, epochs=2) == ""
+
+
+def test_no_validation_ends_the_training_after_its_first_epoch():
+    epochs = []
+    log = keras.callbacks.LambdaCallback(lambda epoch, logs: epochs.append(epoch))
+    for options in ({"validation_data": None}, {"validation_freq": 2}):
+        with pytest.raises(ValueError, match="validation_data, validation_freq=1"):
+            fit(network(), BATCHES, LossGap(BATCHES), log, epochs=9, **options)
+    assert epochs == [0, 0]
+
+
+@pytest.mark.parametrize(
+    "options, batch_size, doubted",
+    [
+        ({}, 32, False),
+        ({"class_weight": dict.fromkeys(range(10), 1.5)}, 32, True),
+        ({}, 4, True),
+    ],
+)
+def test_timing_is_in_doubt_where_fit_has_other_data(options, batch_size, doubted):
+    keras.utils.set_random_seed(1)
+    model = network(layers.Dense(32, "relu"), layers.BatchNormalization())
+    model.compile(keras.optimizers.SGD(0.02), LOSS)
+    batches = tf.data.Dataset.from_tensor_slices(TRAIN).shuffle(320).batch(batch_size)
+    options = {**options, "validation_data": TEST, "epochs": 5}
+    history = fit(model, batches, LossGap(*TRAIN, batch_size=32), **options)
+    assert ("Timing is in doubt" in in_words(history)) == doubted
 
 
 class OwnTrainStep(WithoutTraining):
@@ -425,6 +569,7 @@ def unbuilt_model():
     return keras.Sequential([layers.Flatten(), *hidden, layers.Dense(10, "softmax")])
 
 
+@pytest.mark.filterwarnings("ignore:LossGap. `fit` validated other weights")
 @pytest.mark.parametrize("make_model", [stateful_model, unbuilt_model])
 def test_the_training_goes_on_as_if_nothing_had_been_measured(make_model):
     def trained(*callbacks):
@@ -463,7 +608,7 @@ def test_state_is_put_back_after_an_error_and_after_ctrl_c():
     for stop in (ZeroDivisionError, KeyboardInterrupt):
         broken.stop = stop
         with pytest.raises(stop):
-            loss_gap.on_epoch_end(1, {})
+            loss_gap.on_epoch_end(1, {"val_loss": 1.0})
         np.testing.assert_equal([x.numpy() for x in model.variables], before)
         assert not any("call" in vars(layer) for layer in model.layers)
 
@@ -475,7 +620,11 @@ def test_what_fit_reports_does_not_change_and_later_callbacks_see_more(tmp_path)
     evaluated = model.evaluate(BATCHES, verbose=0, return_dict=True)
     assert history["val_accuracy"] == [evaluated["accuracy"]]
     expected = {"loss", "accuracy", "val_loss", "val_accuracy", "held_out_loss"} | MODES
-    assert set(history) == expected | {f"{part}_error" for part in split_gap(history)}
+    more = {"first_batches_loss", "first_batches_accuracy", "held_out_accuracy"}
+    more |= {name.replace("loss", "accuracy") for name in MODES}
+    errors = {f"{part}_error" for part in [*split_gap(history), "first_batches"]}
+    errors |= {f"accuracy_{name}" for name in errors}
+    assert set(history) == expected | more | errors
     columns = (tmp_path / "log.csv").read_text().splitlines()[0].split(",")
     assert set(columns) == {"epoch"} | expected
 
