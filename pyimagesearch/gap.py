@@ -1,63 +1,59 @@
-"""The gap between the two losses, split into its reasons: as numbers and in words.
+"""The gap of a metric, split into its reasons: as numbers, as a table and in words.
 
-A history is what `model.fit` returns, or its `.history`: lists of numbers by name, one
-number an epoch, with the losses that the callback `LossGap` measures.
+A history is what `model.fit` returns with the callback `LossGap`, or its `.history`.
 """
 
+from collections import namedtuple
 from itertools import pairwise
 
 import numpy as np
 
-# What each part of the gap is, above zero and below; the last if none are held out.
-ABOVE = {
-    "timing": "the training loss was higher earlier in the epoch, when it was measured",
-    "augmentation_and_weights": "what is done to the data for `fit` raises the loss",
-    "regularization": "what is on in training mode, such as dropout, raises the loss",
-    "batch_normalization": "each batch's own statistics do worse than moving averages",
-    "memorization": "the held-out data are easier, or prepared differently",
-    "data": "the validation data are easier, or copies, or prepared differently",
+# A part is the difference of the measurement that it begins with to the next one; then
+# its heading, the number of the tutorial's reason, its color (Paul Tol's, for the color
+# blind, too), why it makes the training worse, or better. The last is two in one.
+Part = namedtuple("Part", "begins heading reason color worse better")
+# fmt: off
+PARTS = {
+    "timing": Part("", "/timing", 2, "#332288",
+        "measured earlier in the epoch, when it was worse",
+        "measured earlier in the epoch, when it was better"),
+    "augmentation_and_weights": Part("fit_data_", "augment./weights", None, "#42150A",
+        "prepared or weighted as for `fit`, it is worse",
+        "prepared or weighted as for `fit`, it is better"),
+    "regularization": Part("training_mode_", "regular-/ization", 1, "#DDCC77",
+        "training mode (dropout, noise, ...) makes it worse",
+        "training mode (dropout, noise, ...) makes it better"),
+    "batch_normalization": Part("batch_statistics_", "batch/norm.", None, "#88CCEE",
+        "a batch's statistics do worse than moving averages",
+        "a batch's statistics do better than moving averages"),
+    "memorization": Part("inference_mode_", "memori-/zation", None, "#AA4499",
+        "held-out data are easier, by nature or preparation",
+        "training data are known, or held-out data are harder"),
+    "data": Part("held_out_", "/data", 3, "#117733",
+        "validation is easier: its data, copies, preparation",
+        "validation is harder: its data, or their preparation"),
+    "memorization_and_data": Part("inference_mode_", "memoriz./and data", 3, "#AA4499",
+        "validation is easier: its data, copies, preparation",
+        "the training data are known, or validation is harder"),
 }
-BELOW = {
-    "timing": "the training loss was lower earlier in the epoch, when it was measured",
-    "augmentation_and_weights": "what is done to the data for `fit` lowers the loss",
-    "regularization": "what is on in training mode, such as dropout, lowers the loss",
-    "batch_normalization": "moving averages do worse than each batch's own statistics",
-    "memorization": "the network knows its training data, or held-out data are harder",
-    "data": "the validation data are harder, or prepared differently",
-}
-REASONS = {name: (ABOVE[name], BELOW[name]) for name in ABOVE}
-BOTH = "the network knows its training data, or {} (held-out data tell these apart)"
-REASONS["memorization_and_data"] = (ABOVE["data"], BOTH.format(BELOW["data"]))
-
-# A part is what one of these losses is above the next one that was measured.
-LOSSES = ["loss", "fit_data_loss", "training_mode_loss", "batch_statistics_loss"]
-LOSSES += ["inference_mode_loss", "held_out_loss", "val_loss"]
-OPTIONAL = ["fit_data_loss", "batch_statistics_loss", "held_out_loss"]
-
-# In two lines, so that a table fits into 80 columns, or 86 with augmentation.
-HEADINGS = ["timing", "augment./weights", "regular-/ization", "batch/norm."]
-HEADINGS += ["memori-/zation", "data", "memoriz./and data"]
-HEADINGS = dict(zip(REASONS, HEADINGS))
-
-DOUBT = (
-    "Timing is more than the time of measurement can make it. Perhaps `fit` trains on "
-    "other data than LossGap was given (augmented, weighted, in other batches, or not "
-    "the rows that validation_split leaves: see fit_data in help(LossGap)), or the "
-    "network learns its examples and forgets them again within an epoch."
-)
-LAGGING = (
-    "Batch normalization makes losses in inference mode, the validation loss too, much "
-    "higher. Most often its moving averages lag, and the network is better than that: "
-    "more updates help, a smaller momentum, or computing the statistics anew."
-)
+# fmt: on
+OPTIONAL = ["fit_data_", "batch_statistics_", "held_out_"]
+# More is better where Keras' and scikit-learn's names of a metric contain one of these.
+HIGHER = ["acc", "auc", "precision", "recall", "f1", "iou", "io_u", "score", "r2"]
+HIGHER += ["sensitivity", "specificity", "similarity", "correlation"]
+DOUBT = """Timing is in doubt: with nearly the same weights, the data of `fit` have a {}
+of {:.4f} where those of LossGap have {:.4f}. They may be augmented, weighted, in other batches, in
+one order in all epochs (sorted, or arrays with a seed), or the rows that validation_split leaves."""
+LAGGING = """Batch normalization makes inference mode, and so the validation, much worse. Most often
+its moving averages lag: more updates help, a smaller momentum, or computing the statistics anew."""
 
 
-def split_gap(history) -> dict[str, np.ndarray]:
-    """Split the gap `loss - val_loss` of each epoch into its reasons.
+def split_gap(history, metric="loss") -> dict[str, np.ndarray]:
+    """Split the gap `metric - val_metric` of each epoch into its reasons.
 
     Returns:
-        By name, what was measured of `REASONS`: arrays of the shape `(epochs,)`, in the
-        unit of the loss, whose sum is the gap; `nan` where a loss is not finite.
+        By name, what was measured of `PARTS`: arrays of the shape `(epochs,)`, in the
+        unit of the metric, whose sum is the gap; `nan` where a value is not finite.
 
     Raises:
         ValueError: if the gap was not measured, or not in every epoch.
@@ -65,130 +61,133 @@ def split_gap(history) -> dict[str, np.ndarray]:
     Source: timing, regularization and data are the three reasons of
     https://pyimagesearch.com/2019/10/14/why-is-my-validation-loss-lower-than-my-training-loss/
     """
+    values = measurements(history, metric)
+    other = (
+        "memorization_and_data" if f"held_out_{metric}" in values else "memorization"
+    )
+    names = {PARTS[name].begins + metric: name for name in PARTS if name != other}
+    return {names[a]: values[a] - values[b] for a, b in pairwise(values)}
+
+
+def measurements(history, metric):
+    """The values of each measurement, in the order of the parts that they begin."""
     history = getattr(history, "history", history)
-    measured = [name for name in LOSSES if name in history or name not in OPTIONAL]
-    losses = {name: np.array(history.get(name, []), float) for name in measured}
-    epochs = max(map(len, losses.values()))
-    missing = [name for name in losses if not len(losses[name]) == epochs > 0]
+    begins = {part.begins: part.begins + metric for part in PARTS.values()}
+    names = [name for x, name in begins.items() if name in history or x not in OPTIONAL]
+    values = {x: np.array(history.get(x, []), float) for x in [*names, f"val_{metric}"]}
+    epochs = max(map(len, values.values()))
+    missing = [name for name in values if not len(values[name]) == epochs > 0]
     if missing:
+        measured = [name[14:] for name in history if name.startswith("training_mode_")]
         raise ValueError(
-            f"the gap was not measured in each epoch (missing: {', '.join(missing)}): "
-            "give `fit` validation data, validation_freq=1 and, from the start, LossGap"
+            f"the gap of {metric} was not measured in each epoch (missing: "
+            f"{', '.join(missing)}; measured: {', '.join(measured) or 'none'}): give "
+            "`fit` validation data, validation_freq=1 and, from the start, LossGap"
         )
-    losses = {name: np.where(np.isfinite(x), x, np.nan) for name, x in losses.items()}
-    names = dict(zip(LOSSES, REASONS))
-    parts = {names[a]: losses[a] - losses[b] for a, b in pairwise(losses)}
-    if "held_out_loss" not in losses:
-        parts["memorization_and_data"] = parts.pop("memorization")
-    return parts
+    return {name: np.where(np.isfinite(x), x, np.nan) for name, x in values.items()}
 
 
-def standard_errors(history) -> dict[str, np.ndarray]:
-    """The standard errors of the parts, of the same shape; `nan` where unknown."""
-    parts = split_gap(history)
+def standard_errors(history, metric="loss") -> dict[str, np.ndarray]:
+    """The standard errors that were measured, of parts and first batches; or `nan`."""
+    epochs = len(measurements(history, metric)[metric])
     history = getattr(history, "history", history)
-    errors = {name: np.array(history.get(f"{name}_error", []), float) for name in parts}
-    unknown = np.full(len(history["loss"]), np.nan)
-    return {n: e if len(e) == len(unknown) else unknown for n, e in errors.items()}
+    names, prefix = [*PARTS, "first_batches"], "" if metric == "loss" else f"{metric}_"
+    errors = {x: np.array(history.get(f"{prefix}{x}_error", []), float) for x in names}
+    return {x: error for x, error in errors.items() if len(error) == epochs}
 
 
 def may_be_chance(part, error):
-    """Whether a part is within two standard errors of zero; not where it has none."""
-    return np.abs(part) <= 2 * error
+    """Whether a part is within two standard errors of zero, or these are unknown."""
+    return ~(np.abs(part) > 2 * error)
 
 
-def table(history) -> str:
-    """The losses and the parts of the gap, their means, the last epoch's errors."""
-    parts, errors = split_gap(history), standard_errors(history)
-    history = getattr(history, "history", history)
-    columns = {name: history[name] for name in ("loss", "val_loss")}
+def table(history, metric="loss") -> str:
+    """The metric, its gap and the parts: each epoch's, the last one's errors, means."""
+    parts, errors = split_gap(history, metric), standard_errors(history, metric)
+    values = measurements(history, metric)
+    columns = {name: values[name] for name in (metric, f"val_{metric}")}
     columns |= {"gap": sum(parts.values()), **parts}
-    values = np.column_stack(list(columns.values()))
-    above, _, below = zip(*[HEADINGS.get(x, x).rpartition("/") for x in columns])
-    lines = [("", *above), ("epoch", *below)]
-    for epoch, row in [*enumerate(values, start=1), ("mean", values.mean(axis=0))]:
-        lines.append((epoch, *(f"{value:.4f}" for value in row)))
-    last = [error[-1] for error in errors.values()]
-    if not np.isnan(last).all():
-        lines.append(("+-", "", "", "", *(f"{error:.4f}" for error in last)))
-    return "\n".join("".join(f"{cell:>9}" for cell in line)[4:] for line in lines)
+    heads = [PARTS[x].heading if x in PARTS else f"/{x}" for x in ["epoch", *columns]]
+    rows = [*zip(*(heading.split("/") for heading in heads))]
+    for epoch, numbers in enumerate(zip(*columns.values()), start=1):
+        rows.append([f"{epoch}", *(f"{number:.4f}" for number in numbers)])
+    last = [f"{errors[x][-1]:.4f}" if x in errors else "" for x in columns]
+    rows += [["+-", *last]] if errors else []
+    rows.append(["mean", *(f"{numbers.mean():.4f}" for numbers in columns.values())])
+    widths = [max(9, *(len(cell) + 1 for cell in column)) for column in zip(*rows)]
+    return "\n".join("".join(map(str.rjust, row, widths))[4:] for row in rows)
 
 
-def in_words(history) -> str:
-    """What the parts say of the first and the last epoch, and what may be wrong."""
-    parts, errors = split_gap(history), standard_errors(history)
-    history = getattr(history, "history", history)
-    epochs = np.flatnonzero(np.isfinite(sum(parts.values())))
+def in_words(history, metric="loss", higher_is_better=None) -> str:
+    """What the gaps of the first and the last epoch consist of, and why.
+
+    `higher_is_better` is for metrics whose name does not say it, as those in `HIGHER`.
+    """
+    parts, errors = split_gap(history, metric), standard_errors(history, metric)
+    total, values = sum(parts.values()), measurements(history, metric)
+    epochs = np.flatnonzero(np.isfinite(total))
     if len(epochs) == 0:
-        return "In no epoch are all losses finite numbers: the gap cannot be split."
-    doubtful = timing_is_doubtful(history["loss"], parts["timing"], errors["timing"])
-    lines = []
-    for epoch in sorted({epochs[0], epochs[-1]}):
-        at = {name: (parts[name][epoch], errors[name][epoch]) for name in parts}
-        lines.append(f"In epoch {epoch + 1} {explained(at, doubtful)}")
-    if len(epochs) < len(history["loss"]):
-        lines.append("Epochs in which a loss is no finite number are left out.")
-    if doubtful:
-        lines.append(DOUBT)
-    lag, error = at.get("batch_normalization", (0, 0))  # in the last epoch
-    if lag < -abs(history["val_loss"][epoch]) / 10 and not may_be_chance(lag, error):
+        return f"In no epoch is each {metric} a finite number: the gap cannot be split."
+    if higher_is_better is None:
+        higher_is_better = any(word in metric.lower() for word in HIGHER)
+    better = "higher" if higher_is_better else "lower"
+    sense = "" if metric == "loss" else f" ({better} is better)"
+    doubt, lines = doubt_about_timing(history, metric, higher_is_better), []
+    none, last = np.zeros(len(total)), epochs[-1]
+    for epoch in sorted({epochs[0], last}):
+        size = f"{abs(total[epoch]):.4f} {'above' if total[epoch] > 0 else 'below'}"
+        both = f"the training {metric} is {size} the validation {metric}{sense}"
+        lines.append(f"In epoch {epoch + 1} {both}:")
+        # What makes the gap comes first, the largest on top.
+        sizes = {name: parts[name][epoch] * np.sign(total[epoch]) for name in parts}
+        for name in sorted(parts, key=lambda x: (sizes[x] <= 0, -abs(sizes[x]))):
+            part, error = parts[name][epoch], errors.get(name, none)[epoch]
+            worse = (part > 0) != higher_is_better
+            why = PARTS[name].worse if worse else PARTS[name].better
+            if abs(part) < 5e-5:
+                why = ""
+            elif np.isnan(error):
+                why = "of unknown error: too few batches, or no mean (AUC)"
+            elif may_be_chance(part, error):
+                why = "may be chance: more measured data would tell"
+            elif name == "timing" and doubt:
+                why = "in doubt: see below"
+            known = f" +- {error:<6.4f}" if name in errors else ""
+            label = f"{name.replace('_', ' '):{max(map(len, parts))}}"
+            lines.append(f"  {label}  {part:+.4f}{known}  {why}".rstrip())
+    lines += [doubt] if doubt else []
+    lag, error = (x.get("batch_normalization", none)[last] for x in (parts, errors))
+    large = abs(lag) > abs(values[f"val_{metric}"][last]) / 10
+    if (lag > 0) == higher_is_better and large and not may_be_chance(lag, error):
         lines.append(LAGGING)
+    if len(epochs) < len(total):
+        lines.append("Epochs in which a value is no finite number are left out.")
     return "\n".join(lines)
 
 
-def timing_is_doubtful(loss, timing, error):
-    """Whether timing is more than the time of measurement can make it.
+def doubt_about_timing(history, metric, higher_is_better):
+    """Say that `fit` has other data than LossGap, where its first batches show it.
 
-    An average over an epoch is half an epoch old: timing is half of what the loss falls
-    by. Plain trainings had up to five times that, as examples are also learnt within an
-    epoch, but then at most 6 % of the loss. This is more than four times that, or a
-    wrong sign, and 10 %, in the second half of six epochs or more.
+    An epoch's first eighth has nearly the weights measured after the epoch before: the
+    same mean, but for three errors, and for what gets better within the epochs.
     """
-    loss, timing, error = np.array([loss, timing, error])[:, np.isfinite(timing)]
-    half = len(loss) // 2
-    late = timing[half:]
-    return (
-        half >= 3
-        and not 0 <= late.sum() <= 2 * (loss[half - 1] - loss[-1])
-        and np.abs(late).mean() > np.abs(loss[half:].mean()) / 10
-        # Of the same examples each time, errors do not average out.
-        and not may_be_chance(late.mean(), error[half:].mean())
-    )
-
-
-def explained(parts, doubtful):
-    """Say which part has most of an epoch's gap, and which parts are against it."""
-    gap = sum(part for part, _ in parts.values())
-    if abs(gap) < 5e-5:
-        return "the two losses are equal to four decimals."
-    side, sign = ("above", 0) if gap > 0 else ("below", 1)
-    share = {name: part / gap for name, (part, _) in parts.items()}
-    words, doubts = {}, {"timing": "but this may be something else"} if doubtful else {}
-    for name, (part, error) in parts.items():
-        known = "" if np.isnan(error) else f" +- {error:.4f}"
-        words[name] = f"{name.replace('_', ' ')} ({part:+.4f}{known})"
-        if may_be_chance(part, error):
-            later = name in ("memorization", "data", "memorization_and_data")
-            more = "validation or held-out data" if later else "measured training data"
-            doubts[name] = f"but this may be chance: more {more} would tell"
-    largest, *_ = order = sorted(share, key=share.get, reverse=True)
-    sure = [name for name in order if name not in doubts]
-    reasons = [f"{words[x]}: {REASONS[x][sign]}." for x in sure if share[x] > 0]
-    against = [words[x] for x in sure[::-1] if share[x] * abs(gap) <= -5e-5]
-    text = f"the training loss is {abs(gap):.4f} {side} the validation loss"
-    if largest in sure:
-        text += f", most of all because of {reasons[0]}"
-    else:
-        text += f". The largest part is {words[largest]}, {doubts[largest]}."
-        text += f" Beyond chance is {reasons[0]}" if reasons else ""
-    return text + (f" Against it: {', '.join(against)}." if against else "")
+    values, errors = measurements(history, metric), standard_errors(history, metric)
+    first = getattr(history, "history", history).get(f"first_batches_{metric}", [])
+    measured = values.get(f"fit_data_{metric}", values[f"training_mode_{metric}"])
+    if "first_batches" not in errors or len(first) != len(measured):
+        return ""
+    change = measured[-1] - measured[0]
+    better = change if (change > 0) == higher_is_better else 0
+    rows = np.array([first[1:], errors["first_batches"][1:], measured[:-1]], float)
+    first, error, measured = rows[:, np.isfinite(rows).all(axis=0)]
+    limit, difference = 3 * np.sqrt(np.sum(error**2)), np.sum(first - measured)
+    if min(0, better) - limit <= difference <= max(0, better) + limit:
+        return ""
+    return DOUBT.format(metric, first.mean(), measured.mean())
 
 
 def count_copies(x_train, x_val) -> int:
-    """Count the examples of `x_val` that are in `x_train`, too, byte for byte.
-
-    Both are NumPy arrays of one dtype and one shape of example; else a `ValueError`.
-    """
+    """Count the examples of `x_val` that are in `x_train`, too: arrays of one dtype."""
     if (x_train.dtype, x_train.shape[1:]) != (x_val.dtype, x_val.shape[1:]):
         raise ValueError("copies cannot be counted: dtypes or shapes differ")
     known = {example.tobytes() for example in x_train}

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from pyimagesearch import gap
-from pyimagesearch.gap import count_copies, in_words, split_gap, table
+from pyimagesearch.gap import PARTS, count_copies, in_words, split_gap, table
 
 NAN, INF = float("nan"), float("inf")
 THREE = {
@@ -18,19 +18,30 @@ SIX = THREE | {
 }
 
 
-def history(errors=(), val_loss=1, **parts):
+MEASURED = dict.fromkeys(part.begins for part in PARTS.values())
+
+
+def history(errors=(), val=1, metric="loss", **parts):
     """A history whose gap has these parts, and else zeros, with these errors."""
-    losses = dict(zip(gap.REASONS, [*gap.LOSSES[:-1], "inference_mode_loss"]))
-    loss = np.full(len(next(iter(parts.values()))), float(val_loss))
-    measured = {"val_loss": loss}
-    for name, of in reversed(losses.items()):
-        if name in parts or of not in gap.OPTIONAL:
-            measured[of] = loss = loss + parts.get(name, 0)
-    return measured | {f"{name}_error": errors[name] for name in errors}
+    values = np.full(len(next(iter(parts.values()))), float(val))
+    measured = {f"val_{metric}": values}
+    for begins in reversed(MEASURED):
+        names = [name for name in parts if PARTS[name].begins == begins]
+        if names or begins not in gap.OPTIONAL:
+            values = values + sum(np.array(parts[name]) for name in names)
+            measured[begins + metric] = values
+    prefix = "" if metric == "loss" else f"{metric}_"
+    return measured | {f"{prefix}{name}_error": errors[name] for name in errors}
 
 
 def words_of(**parts):
-    return in_words(history(**parts))
+    return in_words(history(**parts), parts.get("metric", "loss"))
+
+
+def reasons(words):
+    """By part and epoch, what stands behind the number."""
+    lines = [line.split() for line in words.splitlines() if line[:2] == "  "]
+    return [" ".join(line) for line in lines]
 
 
 def test_the_parts_are_what_each_loss_is_above_the_next_and_add_up_to_the_gap():
@@ -50,10 +61,14 @@ def test_the_parts_are_what_each_loss_is_above_the_next_and_add_up_to_the_gap():
 @pytest.mark.parametrize("name", THREE)
 def test_what_was_not_measured_in_each_epoch_cannot_be_split(name):
     for short in ([], [0.4]):
-        with pytest.raises(ValueError, match=rf"\(missing: {name}\): give .*LossGap"):
+        with pytest.raises(
+            ValueError, match=rf"\(missing: {name}; .*\): give .*LossGap"
+        ):
             split_gap({**THREE, name: short})
-    with pytest.raises(ValueError, match="loss, training_mode_loss"):
+    with pytest.raises(ValueError, match="loss, training_mode_loss.*measured: none"):
         split_gap({})
+    with pytest.raises(ValueError, match="gap of auc .*missing: auc, .*measured: loss"):
+        split_gap(THREE, "auc")
 
 
 def test_the_table_has_the_losses_the_gap_the_parts_and_their_means():
@@ -75,96 +90,147 @@ def test_a_table_fits_into_a_terminal_and_has_each_name_above_its_numbers():
     assert "augment." in table(SIX)
 
 
-def test_the_last_line_has_the_errors_of_the_last_epoch_below_their_parts():
+def test_a_line_has_the_errors_of_the_last_epoch_below_it():
     errors = {"timing_error": [0.3, 0.004], "regularization_error": [0.1, 0.002]}
     lines = table({**THREE, **errors}).splitlines()
-    assert lines[-1].split() == ["+-", "0.0040", "0.0020", "nan"]
-    assert lines[-1].index("0.0040") == lines[-2].index("0.0700")
-    assert lines[:-1] == table(THREE).splitlines()
+    assert lines[-2].split() == ["+-", "0.0040", "0.0020"]
+    assert lines[-2].index("0.0040") == lines[-1].index("0.0700")
+    assert lines[:-2] + lines[-1:] == table(THREE).splitlines()
 
 
-def test_it_names_the_largest_part_and_what_is_against_it_at_first_and_at_last():
+def test_a_table_of_another_metric_has_its_name_above_its_numbers():
+    metric = "sparse_categorical_accuracy"
+    losses = {name.replace("loss", metric): THREE[name] for name in THREE}
+    above, names, *rows = table(losses | {"loss": [9, 9]}, metric).splitlines()
+    assert names.split()[:3] == ["epoch", metric, f"val_{metric}"]
+    assert names.index(metric) + len(metric) == rows[0].index("0.5000") + 6
+    assert {len(line) for line in [names, *rows]} == {len(above)}
+    assert rows[0].split() == table(THREE).splitlines()[2].split()
+
+
+def test_every_part_is_named_with_its_reason_what_makes_the_gap_on_top():
     parts = {"timing": [0.6, -0.02, 0.01], "regularization": [0.5, 0.04, 0.06]}
-    first, last = words_of(**parts, data=[-1, -0.07, -0.09]).splitlines()
-    assert first == (
-        "In epoch 1 the training loss is 0.1000 above the validation loss, most of all "
-        "because of timing (+0.6000): the training loss was higher earlier in the "
-        "epoch, when it was measured. Against it: data (-1.0000)."
-    )
-    assert last == (
-        "In epoch 3 the training loss is 0.0200 below the validation loss, most of all "
-        "because of data (-0.0900): the validation data are harder, or prepared "
-        "differently. Against it: regularization (+0.0600), timing (+0.0100)."
+    errors = {"timing": [0.1] * 3, "regularization": [0.01] * 3, "data": [0.02] * 3}
+    parts |= {"memorization": [-0.8, 0, 0], "data": [-0.2, -0.07, -0.09]}
+    dropout = "training mode (dropout, noise, ...) makes it worse"
+    harder = "validation is harder: its data, or their preparation"
+    known = "training data are known, or held-out data are harder"
+    assert (
+        words_of(**parts, errors=errors)
+        == f"""\
+In epoch 1 the training loss is 0.1000 above the validation loss:
+  timing          +0.6000 +- 0.1000  measured earlier in the epoch, when it was worse
+  regularization  +0.5000 +- 0.0100  {dropout}
+  memorization    -0.8000  {known}
+  data            -0.2000 +- 0.0200  {harder}
+In epoch 3 the training loss is 0.0200 below the validation loss:
+  data            -0.0900 +- 0.0200  {harder}
+  regularization  +0.0600 +- 0.0100  {dropout}
+  timing          +0.0100 +- 0.1000  may be chance: more measured data would tell
+  memorization    +0.0000"""
     )
 
 
 @pytest.mark.parametrize(
-    "name, above, below",
+    "name, worse, better",
     [
-        ("timing", "was higher earlier", "was lower earlier"),
-        ("augmentation_and_weights", "`fit` raises", "`fit` lowers"),
-        ("regularization", "such as dropout, raises", "such as dropout, lowers"),
-        ("batch_normalization", "own statistics do worse", "moving averages do worse"),
-        ("memorization", "held-out data are easier", "its training data, or held-out"),
-        ("data", "are easier, or copies", "are harder, or prepared differently"),
-        ("memorization_and_data", "are easier, or copies", "its training data, or the"),
+        ("timing", "when it was worse", "when it was better"),
+        (
+            "augmentation_and_weights",
+            "for `fit`, it is worse",
+            "for `fit`, it is better",
+        ),
+        ("regularization", "makes it worse", "makes it better"),
+        ("batch_normalization", "statistics do worse", "statistics do better"),
+        ("memorization", "held-out data are easier", "data are known, or held-out"),
+        ("data", "is easier: its data, copies", "is harder: its data"),
+        (
+            "memorization_and_data",
+            "is easier: its data",
+            "data are known, or validation",
+        ),
     ],
 )
-def test_each_sign_of_a_part_has_its_own_sentence(name, above, below):
-    with_held_out = {"data": [0]} if name == "memorization" else {}
-    for size, reason in [(0.2, above), (-0.2, below)]:
-        words = words_of(**with_held_out, **{name: [size]})
-        assert f"most of all because of {name.replace('_', ' ')} ({size:+.4f})" in words
-        assert reason in words
+def test_each_sign_of_a_part_has_its_own_sentence(name, worse, better):
+    others = {"data": [0.1]} if name == "memorization" else {}
+    for metric, sign in [("loss", 1), ("accuracy", -1), ("kind_loss", 1), ("f1", -1)]:
+        for size, reason in [(0.2 * sign, worse), (-0.2 * sign, better)]:
+            words = words_of(**others, **{name: [size]}, metric=metric)
+            (line,) = [
+                x for x in reasons(words) if x.startswith(name.replace("_", " ") + " ")
+            ]
+            assert f"{size:+.4f} " in line and reason in line
+            if metric != "loss":
+                sense = "lower" if sign == 1 else "higher"
+                assert f"the validation {metric} ({sense} is better):\n" in words
 
 
-def test_what_may_be_chance_is_no_reason_and_what_would_tell_is_said():
+def test_whether_higher_is_better_can_be_said():
+    measured = history(timing=[0.5], metric="luck")
+    assert "when it was worse" in in_words(measured, "luck")
+    words = in_words(measured, "luck", higher_is_better=True)
+    assert "higher is better" in words and "when it was better" in words
+
+
+def test_what_may_be_chance_or_has_an_unknown_error_is_no_reason():
     parts = {"timing": [0.01], "regularization": [0.05], "memorization": [-0.05]}
     parts["data"] = [0.084]
-    errors = {"timing": [0.006], "regularization": [0.004], "memorization": [0.03]}
-    assert words_of(errors={**errors, "data": [0.08]}, **parts) == (
-        "In epoch 1 the training loss is 0.0940 above the validation loss. The largest "
-        "part is data (+0.0840 +- 0.0800), but this may be chance: more validation or "
-        "held-out data would tell. Beyond chance is regularization (+0.0500 +- 0.0040)"
-        ": what is on in training mode, such as dropout, raises the loss."
+    errors = {"timing": [0.006], "regularization": [0.004], "memorization": [NAN]}
+    lines = reasons(words_of(errors={**errors, "data": [0.08]}, **parts))
+    assert lines == [
+        "data +0.0840 +- 0.0800 may be chance: more measured data would tell",
+        "regularization +0.0500 +- 0.0040 " + PARTS["regularization"].worse,
+        "timing +0.0100 +- 0.0060 may be chance: more measured data would tell",
+        "memorization -0.0500 +- nan of unknown error: too few batches, or no mean (AUC)",
+    ]
+    lines = reasons(words_of(errors={**errors, "data": [0.04]}, **parts))
+    assert lines[0].startswith("data +0.0840 +- 0.0400 validation is easier")
+    # A history without errors is explained as if they were small.
+    assert "makes it worse" in words_of(regularization=[0.001])
+
+
+def test_no_line_is_longer_than_100_letters():
+    for part in PARTS:
+        others = [name for name in PARTS if name != "memorization_and_data"]
+        names = [part] if part == "memorization_and_data" else others
+        for size in (0.1234, -0.1234):
+            parts = {name: [size] * 3 for name in ["augmentation_and_weights", *names]}
+            for error in (0.001, 0.1, NAN):
+                errors = {name: [error] * 3 for name in parts}
+                errors["first_batches"] = [0.001] * 3
+                measured = history(errors, val=0.1, **parts)
+                words = in_words(measured | {"first_batches_loss": [9, 9, 9]})
+                assert max(map(len, words.splitlines())) <= 100 and "doubt" in words
+
+
+def with_first_batches(measured, first, error=0.01, metric="loss"):
+    prefix = "" if metric == "loss" else f"{metric}_"
+    values = np.array(measured[f"training_mode_{metric}"])
+    more = {f"first_batches_{metric}": [9, *(values[:-1] + first)]}
+    return measured | more | {f"{prefix}first_batches_error": [error] * len(values)}
+
+
+def test_timing_is_in_doubt_where_the_first_batches_show_other_data():
+    falling = {"timing": [0.5, 0.4, 0.3, 0.3], "regularization": [0.5, 0.3, 0.2, 0.1]}
+    falling = history(**falling)
+    # Three errors of the sum of three epochs; and the loss falls by 0.4 within these.
+    for first, doubted in [(0.02, True), (0.016, False), (-0.16, True), (-0.14, False)]:
+        words = in_words(with_first_batches(falling, first))
+        assert ("Timing is in doubt" in words) == doubted
+        assert ("+0.5000  in doubt: see below" in words) == doubted
+    words = in_words(with_first_batches(falling, 0.21))
+    assert "a loss\nof 1.5433 where those of LossGap have 1.3333" in words
+    assert all(
+        x in words for x in ("weighted", "other batches", "sorted", "validation_s")
     )
-    words = words_of(errors={**errors, "data": [0.04]}, **parts)
-    assert "most of all because of data (+0.0840 +- 0.0400): the validation" in words
-    words = words_of(timing=[0.1], data=[-0.02], errors={"timing": [0.051]})
-    assert "may be chance: more measured training data would tell." in words
-    assert "Against it: data (-0.0200)." in words and "Beyond" not in words
-    for unknown in ([], [NAN]):
-        words = words_of(regularization=[0.2], errors={"regularization": unknown})
-        assert "because of regularization (+0.2000): " in words
-
-
-LOSS = [2, 1, 0.8, 0.7, 0.6, 0.5, 0.45, 0.4]
-
-
-def late(timing, loss=LOSS, **more):
-    return words_of(timing=timing, data=np.array(loss) - 1 - timing, **more)
-
-
-def test_timing_that_is_too_large_or_of_the_wrong_sign_is_no_reason():
-    for timing in (0.9, -0.9):
-        words = late(np.array([timing] * 6 + [NAN, timing]))
-        assert "Timing is more than the time of measurement can make it" in words
-        assert "because of timing" not in words
-    words = late(np.full(8, 0.9), np.array(LOSS) + 2)
-    assert "is timing (+0.9000), but this may be something else. Beyond" in words
-    assert "fit_data" in words and "validation_split" in words
-
-
-def test_timing_of_a_plain_training_is_not_doubted():
-    halves = -np.diff(LOSS, prepend=3) / 2
-    for words in [
-        late(halves),
-        late(halves * 3.9),
-        late(np.full(8, 0.06), [*LOSS[:4], *[0.69] * 4]),  # too large, but small
-        late(np.full(8, 0.9), errors={"timing": [0.5] * 8}),  # may be chance
-        late(np.full(5, 0.9), LOSS[:5]),  # too few epochs to say
-    ]:
-        assert "more than the time" not in words
+    rising = history(timing=[0.1] * 3, regularization=[-0.1, 0, 0.2], metric="accuracy")
+    for first, doubted in [(-0.01, False), (-0.03, True), (0.14, False), (0.18, True)]:
+        words = in_words(
+            with_first_batches(rising, first, metric="accuracy"), "accuracy"
+        )
+        assert ("Timing is in doubt" in words) == doubted
+    for measured in (falling, history(timing=[0.1]), history(timing=[0.1, NAN, 0.1])):
+        assert "doubt" not in in_words(with_first_batches(measured, 0, NAN))
 
 
 def test_moving_averages_that_lag_are_said_with_what_to_do():
@@ -172,23 +238,13 @@ def test_moving_averages_that_lag_are_said_with_what_to_do():
         parts = {"timing": [0.1, 0.1], "regularization": [0.2, 0.2]}
         return words_of(**parts, batch_normalization=[-0.5, last], **more)
 
-    lagging = words(-0.5)
-    assert "because of batch normalization (-0.5000): moving averages do w" in lagging
-    assert "Against it: regularization (+0.2000), timing (+0.1000)." in lagging
-    advice = "more updates help, a smaller momentum, or computing the statistics anew"
-    assert advice in lagging.splitlines()[-1]
+    advice = "its moving averages lag: more updates help, a smaller momentum"
+    assert advice in words(-0.5).splitlines()[-1]
+    assert advice in words(0.5, metric="accuracy")
     chance = {"batch_normalization": [0.1, 0.3]}
-    log_likelihood = words(-0.001, val_loss=-2)
+    log_likelihood = words(-0.001, val=-2)
     for text in [words(0.5), words(-0.001), words(-0.5, errors=chance), log_likelihood]:
         assert advice not in text
-
-
-def test_parts_and_gaps_of_zero_are_not_named():
-    words = words_of(timing=[0.1], data=[-1e-6])
-    assert words.count("\n") == 0 and "Against it" not in words
-    equal = "the two losses are equal to four decimals."
-    words = words_of(timing=[1e-7] * 2, data=[-1e-9] * 2)
-    assert words == f"In epoch 1 {equal}\nIn epoch 2 {equal}"
 
 
 @pytest.mark.filterwarnings("error")
@@ -198,7 +254,7 @@ def test_epochs_without_a_number_are_left_out():
     losses["training_mode_loss"] = [1, 1, 1, INF]
     words = in_words(losses)
     assert words.startswith("In epoch 2") and "\nIn epoch 3" in words
-    assert words.endswith("Epochs in which a loss is no finite number are left out.")
+    assert words.endswith("Epochs in which a value is no finite number are left out.")
     diverged = {name: [INF] for name in THREE}
     assert "the gap cannot be split" in in_words(diverged)
     assert "nan" in table(diverged)
