@@ -11,12 +11,6 @@ from pathlib import Path
 
 import numpy as np
 
-# What is used of a history: the losses and, of the parts of the gap, the errors.
-USED = ["loss", "val_loss", "fit_data_loss", "training_mode_loss", "held_out_loss"]
-USED += ["batch_statistics_loss", "inference_mode_loss", "timing_error", "data_error"]
-USED += ["augmentation_and_weights_error", "regularization_error", "memorization_error"]
-USED += ["batch_normalization_error", "memorization_and_data_error"]
-
 
 class HistoryError(Exception):
     """A history cannot be saved or used; the message says why and what to do."""
@@ -47,8 +41,8 @@ def load(path: Path) -> dict:
     for it can take all memory, or never end.
 
     Returns:
-        A dict. `loss` and `val_loss`, and what `LossGap` has measured, are lists of
-        numbers of one length, at least 1. What else it holds is not checked.
+        A dict of lists of numbers, all of one length, at least 1. `loss` and `val_loss`
+        are among them; what else the file has is left out.
 
     Raises:
         HistoryError: if the file is missing, damaged, unsafe, or not a history.
@@ -65,18 +59,19 @@ def load(path: Path) -> dict:
         raise HistoryError(f"{path} is no training history: {advice}")
     if "val_loss" not in history:
         raise HistoryError(f"{path} has no val_loss: train with validation data")
-    used = {name: history[name] for name in USED if name in history}
-    for name, values in used.items():
-        # Before NumPy sees them: it would ask an object for its `__array_interface__`.
-        if type(values) is not list or set(map(type, values)) - {int, float}:
+    # Before NumPy sees them: it would ask an object for its `__array_interface__`.
+    plain = {x: values for x, values in history.items() if type(values) is list}
+    plain = {x: plain[x] for x in plain if set(map(type, plain[x])) <= {int, float}}
+    for name in ("loss", "val_loss"):
+        if name not in plain:
             raise HistoryError(f"{path}: {name} is not a list of numbers: train again")
-    if len(set(map(len, used.values()))) > 1 or not used["loss"]:
-        lengths = ", ".join(f"{name} {len(used[name])}" for name in used)
+    epochs, validated = len(plain["loss"]), len(plain["val_loss"])
+    if not epochs == validated > 0:
         raise HistoryError(
-            f"{path} does not have each loss of each epoch ({lengths}): train at least "
-            "one, and validate after each, with validation_freq=1"
+            f"{path} does not have both losses of each epoch (loss {epochs}, val_loss "
+            f"{validated}): train one or more, with validation_freq=1"
         )
-    return history
+    return {name: values for name, values in plain.items() if len(values) == epochs}
 
 
 class HistoryUnpickler(pickle.Unpickler):
@@ -87,10 +82,10 @@ class HistoryUnpickler(pickle.Unpickler):
 
     def find_class(self, module, name):
         # NumPy 2 has moved its functions from numpy.core to numpy._core.
-        asked = f"{module}.{name}".replace("numpy._core", "numpy.core")
-        if asked not in STAND_INS:
-            raise pickle.UnpicklingError(f"it asks for {asked!r}, which may be code")
-        return STAND_INS[asked]
+        name = f"{module}.{name}".replace("numpy._core", "numpy.core")
+        if name not in STAND_INS:
+            raise pickle.UnpicklingError(f"it asks for {name!r}, which may be code")
+        return STAND_INS[name]
 
 
 class StandIn:
