@@ -7,7 +7,7 @@ import pytest
 from matplotlib.colors import to_rgb
 
 import plot_shift
-from pyimagesearch.gap import in_words, split_gap, table
+from pyimagesearch.gap import in_words, table
 
 LOSSES = {"loss": [0.6, 0.35, 0.25], "val_loss": [0.5, 0.4, 0.35]}
 THREE_PARTS = LOSSES | {"training_mode_loss": [0.45, 0.37, 0.24]}
@@ -92,11 +92,13 @@ def test_a_single_epoch_shows_its_points(draw):
 def test_explain_draws_the_gap_beside_the_tutorials_two_and_tells_of_it(draw):
     (unshifted, gap, shifted), out = draw(SIX_PARTS, "--explain")
     assert gap.get_title() == "Where the Gap Comes From"
-    assert (gap.get_xlabel(), gap.get_ylabel()) == ("Epoch #", "train_loss - val_loss")
+    meaning = "train_loss - val_loss (above 0: val_loss is lower)"
+    assert (gap.get_xlabel(), gap.get_ylabel()) == ("Epoch #", meaning)
     assert unshifted.get_position().y0 > shifted.get_position().y1
     assert gap.get_position().x0 > unshifted.get_position().x1
-    names = [name.replace("_", " ") for name in split_gap(SIX_PARTS)]
-    assert legend(gap) == ["gap (sum of the parts)", *names]
+    names = ["timing (reason 2)", "augmentation and weights"]
+    names += ["regularization (reason 1)", "batch normalization", "memorization"]
+    assert legend(gap) == ["gap (sum of the parts)", *names, "data (reason 3)"]
     expected = ["#332288", "#42150A", "#DDCC77", "#88CCEE", "#AA4499", "#117733"]
     assert colors(gap) == expected
     assert out.startswith(f"{table(SIX_PARTS)}\n{in_words(SIX_PARTS)}\n")
@@ -123,14 +125,41 @@ def test_bars_are_stacked_from_zero_upwards_and_downwards(draw):
     assert [line.get_color() for line in gap.lines] == ["black", "white", "black"]
 
 
-@pytest.mark.parametrize("error, title", [(0.1, "pale: may be chance"), (np.nan, "")])
-def test_only_what_may_be_chance_is_pale(draw, error, title):
-    errors = [error, error / 20, np.nan]
-    (_, gap, _), _ = draw({**THREE_PARTS, "timing_error": errors}, "--explain")
-    assert (color(gap, 1, 0.1) > "#332288") == bool(title)  # more of red, too
-    assert color(gap, 2, -0.01) == color(gap, 3, 0.005) == "#332288"
-    assert gap.get_legend().get_title().get_text() == title
-    assert gap.get_legend().get_patches()[0].get_facecolor()[:3] == to_rgb("#332288")
+def test_the_two_panels_have_the_same_axes_beside_the_gap_only(draw):
+    (unshifted, _, shifted), _ = draw(SIX_PARTS, "--explain")
+    assert unshifted.get_xlim() == shifted.get_xlim()
+    assert unshifted.get_ylim() == shifted.get_ylim()
+    plt.close("all")
+    (unshifted, shifted), _ = draw(SIX_PARTS)
+    assert unshifted.get_xlim() != shifted.get_xlim()
+
+
+def test_explain_draws_the_metric_that_it_names(draw, path):
+    names = {name: name.replace("loss", "accuracy") for name in THREE_PARTS}
+    history = LOSSES | {names[name]: THREE_PARTS[name] for name in THREE_PARTS}
+    (unshifted, gap, shifted), out = draw(history, "--explain", "accuracy")
+    assert unshifted.get_title() == "Unshifted Accuracy Plot"
+    assert shifted.get_ylabel() == "Accuracy"
+    assert legend(shifted) == ["train_accuracy", "val_accuracy"]
+    meaning = "train_accuracy - val_accuracy (above 0: val_accuracy is lower)"
+    assert gap.get_ylabel() == meaning
+    assert out.startswith(table(history, "accuracy"))
+    assert in_words(history, "accuracy") in out
+    for metric in ("loss", "auc"):
+        path.with_suffix(".png").unlink(missing_ok=True)
+        assert "measured: accuracy" in ends(path, history, "--explain", metric)
+
+
+@pytest.mark.parametrize("error, hatched", [(0.1, True), (np.nan, True), (None, False)])
+def test_only_what_may_be_chance_is_hatched(draw, error, hatched):
+    errors = {"timing_error": [error, 0, 0]} if error else {}
+    (_, gap, _), _ = draw(THREE_PARTS | errors, "--explain")
+    bars = [bar for part in gap.containers for bar in part if bar.get_hatch()]
+    drawn = [tuple(np.round(x.get_bbox().intervaly, 6)) for x in bars if x.get_height()]
+    assert drawn == [(0, 0.15)] * hatched
+    title = gap.get_legend().get_title().get_text()
+    assert title == ("hatched: may be chance" if hatched else "")
+    assert gap.get_legend().get_patches()[0].get_hatch() is None
 
 
 @pytest.mark.filterwarnings("error")
