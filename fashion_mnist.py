@@ -1,6 +1,7 @@
 """Train MiniVGGNet on Fashion MNIST and pickle the training history."""
 
 import argparse
+import math
 import os
 import shlex
 import sys
@@ -27,14 +28,14 @@ from pyimagesearch.minivggnet import MiniVGGNet
 def parse_arguments(argv):
     parser = argparse.ArgumentParser(description=__doc__)
     add, default = parser.add_argument, "default: %(default)s"
-    add("-i", "--history", type=history_file, required=True, help="file for it")
+    add("-i", "--history", type=history_file, required=True, help="file to write")
     add("--epochs", type=at_least(1), default=25, help=default)
     add("--batch-size", type=at_least(1), default=32, help=default)
-    add("--learning-rate", type=rate, default=1e-2, help=f"of the start, {default}")
+    add("--learning-rate", type=positive, default=1e-2, help=f"initial rate, {default}")
     add("--seed", type=at_least(0), help="a number that makes a run repeatable")
-    text = "measure the gap on N training images (default: as many as test images)"
-    add("--explain", type=at_least(1), nargs="?", const=0, metavar="N", help=text)
-    add("--hold-out", type=at_least(1), metavar="N", help="images not to train on")
+    text = "measure the gap on N training images (default: %(const)s)"
+    add("--explain", type=at_least(1), nargs="?", const=10_000, metavar="N", help=text)
+    add("--hold-out", type=at_least(1), metavar="N", help="images only to measure")
     args = parser.parse_args(argv)
     if args.hold_out and args.explain is None:
         parser.error("argument --hold-out: it needs --explain, which measures them")
@@ -43,21 +44,21 @@ def parse_arguments(argv):
 
 def history_file(text):
     path = Path(text)
-    if path.is_dir() or not os.access(f"{path.parent}/", os.W_OK):
+    if path.is_dir() or not os.access(f"{path.parent}/", os.W_OK):  # "/": a folder
         raise argparse.ArgumentTypeError(f"{path} cannot be written: name another file")
     return path
 
 
 def at_least(smallest):
-    def number(text):
-        if not smallest <= int(text) < 2**32:
+    def whole_number(text):
+        if not smallest <= int(text) < 2**32:  # where NumPy's seeds end
             raise argparse.ArgumentTypeError(f"{text} is not from {smallest} to 2^32-1")
         return int(text)
 
-    return number
+    return whole_number
 
 
-def rate(text):
+def positive(text):
     if not 0 < float(text) < float("inf"):
         raise argparse.ArgumentTypeError(f"{text} is not a number above 0")
     return float(text)
@@ -98,11 +99,11 @@ def train(args):
         metrics=["accuracy"],
     )
 
-    # Neither Ctrl-C nor a kill costs more than the running epoch.
+    # `fit` returns its History at the end, and a kill must not cost more than an epoch.
     history = keras.callbacks.History()
-    partial = args.history.with_name(f"{args.history.name}.partial")
+    partial_file = args.history.with_name(f"{args.history.name}.partial")
     checkpoint = keras.callbacks.LambdaCallback(
-        on_epoch_end=lambda epoch, logs: save(history.history, partial)
+        on_epoch_end=lambda epoch, logs: save(history.history, partial_file)
     )
     callbacks = [history, checkpoint]
     if args.explain is not None:
@@ -112,12 +113,11 @@ def train(args):
                 x_train, y_train, test_size=args.hold_out, random_state=args.seed
             )
             held_out = x_held_out, y_held_out
-        # The first N are a sample, as Fashion MNIST's images are in no order.
-        n = args.explain or len(x_test)
-        gap = LossGap(x_train[:n], y_train[:n], args.batch_size, held_out=held_out)
-        callbacks.insert(0, gap)
+        steps = math.ceil(args.explain / args.batch_size)
+        sizes = {"batch_size": args.batch_size, "steps": steps}
+        callbacks.insert(0, LossGap(x_train, y_train, **sizes, held_out=held_out))
 
-    print(f"[INFO] finished epochs are kept in {partial}")
+    print(f"[INFO] finished epochs are kept in {partial_file}")
     print("[INFO] training model...")
     # A data set shuffles anew in each epoch: given arrays and a seed, Keras 3 has the
     # same order in all epochs.
@@ -151,12 +151,12 @@ def train(args):
 
     print("[INFO] serializing training history...")
     save(history.history, args.history)
-    partial.unlink()
+    partial_file.unlink()
 
     if args.explain is not None:
         print(f"\n{table(history)}\n\n{in_words(history)}\n")
-        path = shlex.quote(str(args.history))
-        print(f"To see it: python plot_shift.py --input {path} --explain")
+        command = f"plot_shift.py --input {shlex.quote(str(args.history))} --explain"
+        print(f"To see it: python {command}\nAccuracy's: python {command} accuracy")
 
 
 def main(argv=None):

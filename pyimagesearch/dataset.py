@@ -46,7 +46,7 @@ def load_part(part):
     # Not by Keras' loader: from Keras 3.16 on it asks for the checksums of the original
     # files, and Debian has compressed them anew.
     try:
-        images = gzip.decompress(images_path.read_bytes())[16:]
+        images = gzip.decompress(images_path.read_bytes())[16:]  # behind the headers
         labels = np.frombuffer(gzip.decompress(labels_path.read_bytes())[8:], np.uint8)
         return np.frombuffer(images, np.uint8).reshape(len(labels), 28, 28), labels
     except (OSError, EOFError, zlib.error, ValueError) as error:

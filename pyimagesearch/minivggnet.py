@@ -23,9 +23,9 @@ class MiniVGGNet:
             `(n, depth, height, width)` where Keras is set to channels first.
         """
         if keras.config.image_data_format() == "channels_first":
-            input_shape, channels = (depth, height, width), 1
+            input_shape, channel_axis = (depth, height, width), 1
         else:
-            input_shape, channels = (height, width, depth), -1
+            input_shape, channel_axis = (height, width, depth), -1
 
         # Batch normalization comes after the ReLU, as in the tutorial.
         return keras.Sequential(
@@ -33,22 +33,20 @@ class MiniVGGNet:
                 keras.Input(shape=input_shape),
                 layers.Conv2D(32, (3, 3), padding="same"),
                 layers.Activation("relu"),
-                layers.BatchNormalization(axis=channels),
+                layers.BatchNormalization(axis=channel_axis),
                 layers.Conv2D(32, (3, 3), padding="same"),
                 layers.Activation("relu"),
-                layers.BatchNormalization(axis=channels),
+                layers.BatchNormalization(axis=channel_axis),
                 layers.MaxPooling2D(pool_size=(2, 2)),
                 layers.Dropout(0.25),
-                # Half the size, twice the filters.
                 layers.Conv2D(64, (3, 3), padding="same"),
                 layers.Activation("relu"),
-                layers.BatchNormalization(axis=channels),
+                layers.BatchNormalization(axis=channel_axis),
                 layers.Conv2D(64, (3, 3), padding="same"),
                 layers.Activation("relu"),
-                layers.BatchNormalization(axis=channels),
+                layers.BatchNormalization(axis=channel_axis),
                 layers.MaxPooling2D(pool_size=(2, 2)),
                 layers.Dropout(0.25),
-                # The classifier on what the convolutions found.
                 layers.Flatten(),
                 layers.Dense(512),
                 layers.Activation("relu"),

@@ -53,7 +53,7 @@ class Training:
 @pytest.fixture(scope="module")
 def training(tmp_path_factory):
     folder = tmp_path_factory.mktemp("with a space")
-    return Training(folder / "training.pickle", "--explain")
+    return Training(folder / "training.pickle", "--explain 100")
 
 
 def test_it_prints_the_tutorials_lines_one_an_epoch_the_report_and_the_gap(training):
@@ -81,9 +81,9 @@ def test_it_prints_the_tutorials_lines_one_an_epoch_the_report_and_the_gap(train
 
 
 def test_the_command_at_the_end_plots_the_history_without_tensorflow(training):
-    before, command = training.stdout.splitlines()[-1].split("python", 1)
-    assert before == "To see it: "
-    command = f"{sys.executable} -X importtime {command}"
+    see, other = (x.split(": python ") for x in training.stdout.splitlines()[-2:])
+    assert (see[0], other) == ("To see it", ["Accuracy's", f"{see[1]} accuracy"])
+    command = f"{sys.executable} -X importtime {other[1]}"
     ran = subprocess.run(command, shell=True, check=True, cwd=ROOT, capture_output=True)
     assert b"matplotlib" in ran.stderr
     assert b"keras" not in ran.stderr and b"tensorflow" not in ran.stderr
@@ -91,8 +91,10 @@ def test_the_command_at_the_end_plots_the_history_without_tensorflow(training):
 
 
 def test_the_history_is_a_dict_of_lists_of_floats_and_nothing_else_is_left(training):
-    measured = {"training_mode_loss", "inference_mode_loss", "batch_statistics_loss"}
-    errors = {f"{part}_error" for part in split_gap(training.history)}
+    modes = ["training_mode", "inference_mode", "batch_statistics", "first_batches"]
+    measured = {f"{mode}_{metric}" for mode in modes for metric in ("loss", "accuracy")}
+    errors = {f"{x}_error" for x in [*split_gap(training.history), "first_batches"]}
+    errors |= {f"accuracy_{name}" for name in errors}
     assert set(training.history) == REPORTED | measured | errors
     for values in training.history.values():
         assert type(values) is list and list(map(type, values)) == [float] * 2
@@ -145,7 +147,7 @@ def test_ctrl_c_before_the_first_epoch_leaves_nothing(path, monkeypatch, capsys)
 
 
 def by_hand(model, x, y, dropout, batch_statistics):
-    """The mean loss, layer by layer and batch by batch."""
+    """The mean loss and the accuracy, layer by layer and batch by batch."""
     *layers, softmax = model.layers
     assert softmax.activation is keras.activations.softmax
     logits = []
@@ -155,28 +157,33 @@ def by_hand(model, x, y, dropout, batch_statistics):
             normalizes = isinstance(layer, keras.layers.BatchNormalization)
             signal = layer(signal, training=batch_statistics if normalizes else dropout)
         logits.append(signal)
-    return np.mean(tf.nn.softmax_cross_entropy_with_logits(y, np.concatenate(logits)))
+    logits = np.concatenate(logits)
+    loss = np.mean(tf.nn.softmax_cross_entropy_with_logits(y, logits))
+    return loss, np.mean(logits.argmax(axis=1) == y.argmax(axis=1))
 
 
-def test_the_losses_that_are_measured_are_those_of_a_loop_by_hand(training):
+def test_the_losses_and_accuracies_measured_are_those_of_a_loop_by_hand(training):
     sample = training.loss_gap.data["x"]  # in an order of its own
-    assert len(sample["x"]) == 100  # as many as test images
+    assert len(sample["x"]) == 100
     for name, *modes in [
-        ("inference_mode_loss", False, False),
-        ("batch_statistics_loss", False, True),
+        ("inference_mode", False, False),
+        ("batch_statistics", False, True),
         # The seeds of dropout were put back: they are those of the measurement.
-        ("training_mode_loss", True, True),
+        ("training_mode", True, True),
     ]:
-        expected = by_hand(training.model, sample["x"], sample["y"], *modes)
-        assert training.history[name][-1] == pytest.approx(expected, rel=1e-4), name
+        loss, accuracy = by_hand(training.model, sample["x"], sample["y"], *modes)
+        assert training.history[f"{name}_loss"][-1] == pytest.approx(loss, rel=1e-4)
+        assert training.history[f"{name}_accuracy"][-1] == pytest.approx(accuracy)
 
 
 def pairs(x, y):
     return {image.tobytes(): list(label) for image, label in zip(x, y)}
 
 
-@pytest.mark.parametrize("n, measured", [(1000, 220), (7, 7)])
-def test_held_out_images_are_never_trained_on(n, measured, path, monkeypatch, capsys):
+@pytest.mark.parametrize("n, measured, held", [(1000, 220, 100), (7, 20, 20)])
+def test_held_out_images_are_never_trained_on(
+    n, measured, held, path, monkeypatch, capsys
+):
     def look(model, batches, callbacks, **options):
         given.extend([batches, *callbacks[0].data.values()])
         raise KeyboardInterrupt
@@ -186,9 +193,10 @@ def test_held_out_images_are_never_trained_on(n, measured, path, monkeypatch, ca
     assert stopped(path, capsys, f"--explain {n} --hold-out 100")
     trained_on = pairs(*map(np.concatenate, zip(*given[0])))
     sample, held_out = [pairs(data["x"], data["y"]) for data in given[1:]]
-    assert (len(trained_on), len(sample), len(held_out)) == (220, measured, 100)
+    assert (len(trained_on), len(sample), len(held_out)) == (220, measured, held)
     x, y, *_ = images()
-    assert trained_on | held_out == pairs(x, y) and trained_on | sample == trained_on
+    rest = {image: y for image, y in pairs(x, y).items() if image not in trained_on}
+    assert rest | held_out == rest and trained_on | sample == trained_on
 
 
 def test_the_defaults_are_the_tutorials(path, capsys):
@@ -207,7 +215,7 @@ def test_the_defaults_are_the_tutorials(path, capsys):
         ("--history .", "--history: . cannot be written"),
         (f"--history {__file__}/h.pickle", "h.pickle cannot be written"),
         ("--epochs 0", "--epochs: 0 is not from 1 to"),
-        ("--batch-size 1.5", "--batch-size: invalid number value: '1.5'"),
+        ("--batch-size 1.5", "--batch-size: invalid whole_number value: '1.5'"),
         ("--learning-rate 0", "--learning-rate: 0 is not a number above 0"),
         ("--learning-rate nan", "--learning-rate: nan is not a number above 0"),
         ("--seed -1", "--seed: -1 is not from 0 to"),
