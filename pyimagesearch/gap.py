@@ -136,6 +136,7 @@ def in_words(history, metric="loss", higher_is_better=None) -> str:
     none, last = np.zeros(len(total)), epochs[-1]
     for epoch in sorted({epochs[0], last}):
         size = f"{abs(total[epoch]):.4f} {'above' if total[epoch] > 0 else 'below'}"
+        size = size if abs(total[epoch]) >= 5e-5 else "to four decimals equal to"
         both = f"the training {metric} is {size} the validation {metric}{sense}"
         lines.append(f"In epoch {epoch + 1} {both}:")
         # What makes the gap comes first, the largest on top.

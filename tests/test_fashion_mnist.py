@@ -4,6 +4,7 @@ import pickle
 import shutil
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -32,28 +33,22 @@ def run(path, options):
     fashion_mnist.main(["--history", str(path), *options.split()])
 
 
-class Training:
-    """A training in this process: what it prints and saves, its model and callbacks."""
-
-    def __init__(self, path, options):
-        fit = keras.Sequential.fit
-
-        def look_and_fit(model, batches, callbacks, **options):
-            self.model, self.batches, self.loss_gap = model, batches, callbacks[0]
-            return fit(model, batches, callbacks=callbacks, **options)
-
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(keras.Sequential, "fit", look_and_fit)
-            with contextlib.redirect_stdout(io.StringIO()) as stdout:
-                run(path, OPTIONS + options)
-        self.path, self.stdout = path, stdout.getvalue()
-        self.history = pickle.loads(path.read_bytes())
-
-
 @pytest.fixture(scope="module")
 def training(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("with a space")
-    return Training(folder / "training.pickle", "--explain 100")
+    """A training in this process: what it prints and saves, its model and callbacks."""
+
+    def look_and_fit(model, batches, callbacks, **options):
+        seen.model, seen.batches, seen.loss_gap = model, batches, callbacks[0]
+        return fit(model, batches, callbacks=callbacks, **options)
+
+    fit, folder = keras.Sequential.fit, tmp_path_factory.mktemp("with a space")
+    seen = SimpleNamespace(path=folder / "training.pickle")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(keras.Sequential, "fit", look_and_fit)
+        with contextlib.redirect_stdout(io.StringIO()) as stdout:
+            run(seen.path, OPTIONS + "--explain 100")
+    seen.stdout, seen.history = stdout.getvalue(), pickle.loads(seen.path.read_bytes())
+    return seen
 
 
 def test_it_prints_the_tutorials_lines_one_an_epoch_the_report_and_the_gap(training):
@@ -180,10 +175,8 @@ def pairs(x, y):
     return {image.tobytes(): list(label) for image, label in zip(x, y)}
 
 
-@pytest.mark.parametrize("n, measured, held", [(1000, 220, 100), (7, 20, 20)])
-def test_held_out_images_are_never_trained_on(
-    n, measured, held, path, monkeypatch, capsys
-):
+@pytest.mark.parametrize("n, sizes", [(1000, (220, 220, 100)), (7, (220, 20, 20))])
+def test_held_out_images_are_never_trained_on(n, sizes, path, monkeypatch, capsys):
     def look(model, batches, callbacks, **options):
         given.extend([batches, *callbacks[0].data.values()])
         raise KeyboardInterrupt
@@ -193,7 +186,7 @@ def test_held_out_images_are_never_trained_on(
     assert stopped(path, capsys, f"--explain {n} --hold-out 100")
     trained_on = pairs(*map(np.concatenate, zip(*given[0])))
     sample, held_out = [pairs(data["x"], data["y"]) for data in given[1:]]
-    assert (len(trained_on), len(sample), len(held_out)) == (220, measured, held)
+    assert (len(trained_on), len(sample), len(held_out)) == sizes
     x, y, *_ = images()
     rest = {image: y for image, y in pairs(x, y).items() if image not in trained_on}
     assert rest | held_out == rest and trained_on | sample == trained_on
