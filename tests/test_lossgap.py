@@ -17,6 +17,7 @@ from keras.callbacks import LambdaCallback, SwapEMAWeights
 
 from pyimagesearch.dataset import load_data
 from pyimagesearch.gap import in_words, split_gap
+from pyimagesearch.history import load
 from pyimagesearch.lossgap import BatchNormalizationModes, LossGap, OtherMode, variance
 
 LOSS = "categorical_crossentropy"
@@ -258,6 +259,8 @@ def test_errors_are_those_of_single_batches_by_hand():
     expected = {"timing": training * np.sqrt(1 / 2)}  # of dropout there is little
     expected["memorization"] = np.hypot(expected["timing"], held_out)
     expected["data"] = np.hypot(held_out, error(*TEST))
+    # The first eighth is 5 batches: 1 / 5 + 1 / 22 - 1 / 44 of the variance of one.
+    expected["first_batches"] = training * np.sqrt(22 / 5 + 1 / 2)
     for name, value in expected.items():
         assert history[f"{name}_error"] == [pytest.approx(value, rel=0.06)], name
     # The modes see the same batches: what these have in common is no error.
@@ -581,7 +584,9 @@ def test_the_readmes_example_needs_two_files(tmp_path, capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, "pyimagesearch", None)  # importing it is an error
     readme = (ROOT / "README.md").read_text("utf-8")
     (example,) = re.findall("```python\n(.*?)```", readme, re.DOTALL)
-    model = network(layers.Dropout(0.5))
+    monkeypatch.chdir(tmp_path)
+    model = eager(network(layers.Dropout(0.5)), metrics=["accuracy"])
     names = {"model": model, "x_train": X, "y_train": Y, "x_val": X, "y_val": Y}
     exec(example, names)  # noqa: S102 - it is ours
     assert "regular-" in capsys.readouterr().out
+    assert split_gap(load(tmp_path / "own.pickle"), "accuracy")
