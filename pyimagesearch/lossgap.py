@@ -65,8 +65,8 @@ class LossGap(keras.callbacks.Callback):
     Raises:
         ValueError: what cannot be measured, before the first epoch; no `val_loss`.
 
-    Errors come from the spread of single batches. They are wider where these are few,
-    so that two of them hold 95 %, and `nan` where unknown: of one batch, of an AUC.
+    Errors come from the spread of single batches, wider where these are few, so that
+    two hold 95 %; they are `nan` of one batch (validate in smaller ones) and of an AUC.
 
     Limits:
     - The training goes on as if nothing had been measured, but for `keras.random`
@@ -78,7 +78,7 @@ class LossGap(keras.callbacks.Callback):
     - Penalties (L1, L2) are in both losses, and so in no part of the gap.
     - `BatchNormalization(renorm=True)` uses moving averages in training mode, too.
     - `EarlyStopping("inference_mode_loss")` needs `mode="min"`.
-    - It costs two to five passes over what is measured, and tracing each, once.
+    - It costs two to five passes over what is measured, and once their tracing.
     """
 
     async_safe = True  # Keras need not wait for it: each batch has its own place
@@ -123,8 +123,8 @@ class LossGap(keras.callbacks.Callback):
         losses = [means["inference_mode"][-1]["loss"] for means in (once, again)]
         if not np.isclose(*losses, rtol=1e-4, equal_nan=True):
             warn(
-                "LossGap: x has other batches in each pass, where parts and errors need the "
-                "same, unshuffled ones: give arrays or, as this disturbs `fit`'s, a new set"
+                "LossGap: x gives other batches in each pass, which makes the parts wrong, "
+                "and disturbs `fit` if x is its own: give arrays, or an unshuffled data set"
             )
 
     def on_epoch_begin(self, epoch, logs=None):

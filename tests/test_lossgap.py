@@ -433,7 +433,7 @@ def test_a_data_set_with_other_batches_in_each_pass_is_warned_of():
     generator = ((X[i : i + 9], Y[i : i + 9]) for i in range(50))
     for data in (shuffled, generator):
         words = warnings_of(BATCHES.repeat(), LossGap(data, steps=1), **options)
-        assert "other batches in each pass" in words
+        assert "other batches in each pass" in words and "disturbs" in words
     for loss_gap in (LossGap(BATCHES), LossGap(X, Y, 16, steps=1)):
         assert warnings_of(shuffled.repeat(), loss_gap, **options) == ""
 
