@@ -78,7 +78,7 @@ class LossGap(keras.callbacks.Callback):
     - Penalties (L1, L2) are in both losses, and so in no part of the gap.
     - `BatchNormalization(renorm=True)` uses moving averages in training mode, too.
     - `EarlyStopping("inference_mode_loss")` needs `mode="min"`.
-    - It costs two to five passes over what is measured, and once their tracing.
+    - `fit(epochs=1)` in a loop gives a history each: join their lists, name by name.
     """
 
     async_safe = True  # Keras need not wait for it: each batch has its own place
@@ -186,7 +186,6 @@ class LossGap(keras.callbacks.Callback):
         values = {name: values_of_batches(means[name], metric) for name in means}
         first, steps = next(iter(means)), len(self.training)
         n, whole = values[first].shape[1], variance(values[first])
-
         # The share of `fit`'s data that is measured, 0 of another draw of them.
         share = {"inference_mode": not may_be_endless(self.data["x"]["x"])}
         arrays = "batch_size" in self.data.get("fit_data", {})
@@ -311,7 +310,7 @@ class BatchNormalizationModes:
 
     def __init__(self, model):
         self.modes = {}
-        # `model.layers` has no layers inside layers, and Keras no public name for them.
+        # Keras has no public name for layers inside layers.
         layers = model._flatten_layers()
         self.layers = [x for x in layers if isinstance(x, BatchNormalization)]
 

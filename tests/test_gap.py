@@ -191,6 +191,8 @@ def test_timing_is_in_doubt_where_the_first_batches_show_other_data():
     for above, doubted in [(-0.01, False), (-0.03, True), (0.14, False), (0.18, True)]:
         words = first_batches(rising, above, metric="accuracy")
         assert ("Timing is in doubt" in words) == doubted
+    worse = history(timing=[0.1] * 3, regularization=[-0.1, 0, 0.2])
+    assert "Timing is in doubt" in first_batches(worse, 0.05)
     for measured in (falling, history(timing=[0.1]), history(timing=[0.1, NAN, 0.1])):
         assert "doubt" not in first_batches(measured, 0, NAN)
 
