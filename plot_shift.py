@@ -13,12 +13,10 @@ from pyimagesearch.history import HistoryError, load
 
 def parse_arguments(argv):
     parser = argparse.ArgumentParser(description=__doc__)
-    add, text = (
-        parser.add_argument,
-        "draw the reasons of the gap (default: of the loss)",
-    )
+    add = parser.add_argument
     add("-i", "--input", type=Path, required=True, help="file with the history")
     add("-o", "--output", type=Path, help="file to draw to: .png, .pdf, .svg...")
+    text = "draw the reasons of the gap (default: of the %(const)s)"
     add("--explain", nargs="?", const="loss", metavar="METRIC", help=text)
     return parser.parse_args(argv)
 

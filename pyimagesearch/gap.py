@@ -9,8 +9,8 @@ from itertools import pairwise
 import numpy as np
 
 # A part is the difference of the measurement that it begins with to the next one; then
-# its heading, the number of the tutorial's reason, its color (Paul Tol's, for the color
-# blind, too), why it makes the training worse, or better. The last is two in one.
+# its heading, the tutorial's number of the reason, its color (Paul Tol's, for the color
+# blind, too), why the training is worse, or better. The last row is the two before it.
 Part = namedtuple("Part", "begins heading reason color worse better")
 # fmt: off
 PARTS = {
@@ -18,8 +18,8 @@ PARTS = {
         "measured earlier in the epoch, when it was worse",
         "measured earlier in the epoch, when it was better"),
     "augmentation_and_weights": Part("fit_data_", "augment./weights", None, "#42150A",
-        "prepared or weighted as for `fit`, it is worse",
-        "prepared or weighted as for `fit`, it is better"),
+        "prepared or weighted as for `fit`, data do worse",
+        "prepared or weighted as for `fit`, data do better"),
     "regularization": Part("training_mode_", "regular-/ization", 1, "#DDCC77",
         "training mode (dropout, noise, ...) makes it worse",
         "training mode (dropout, noise, ...) makes it better"),
@@ -38,9 +38,9 @@ PARTS = {
 }
 # fmt: on
 OPTIONAL = ["fit_data_", "batch_statistics_", "held_out_"]
-# More is better where Keras' and scikit-learn's names of a metric contain one of these.
-HIGHER = ["acc", "auc", "precision", "recall", "f1", "iou", "io_u", "score", "r2"]
-HIGHER += ["sensitivity", "specificity", "similarity", "correlation"]
+# Of most metrics whose names contain one of these (and not "loss") more is better.
+HIGHER = ["acc", "auc", "AUC", "precision", "recall", "f1", "F1", "iou", "io_u", "IoU"]
+HIGHER += ["score", "r2", "sensitivity", "specificity", "similarity", "corr", "kappa"]
 DOUBT = """Timing is in doubt: with nearly the same weights, the data of `fit` have a {}
 of {:.4f} where those of LossGap have {:.4f}. They may be augmented, weighted, in other batches, in
 one order in all epochs (sorted, or arrays with a seed), or the rows that validation_split leaves."""
@@ -78,7 +78,7 @@ def measurements(history, metric):
     epochs = max(map(len, values.values()))
     missing = [name for name in values if not len(values[name]) == epochs > 0]
     if missing:
-        measured = [name[14:] for name in history if name.startswith("training_mode_")]
+        measured = [x.split("mode_")[1] for x in history if "training_mode_" in x]
         raise ValueError(
             f"the gap of {metric} was not measured in each epoch (missing: "
             f"{', '.join(missing)}; measured: {', '.join(measured) or 'none'}): give "
@@ -115,7 +115,7 @@ def table(history, metric="loss") -> str:
     rows += [["+-", *last]] if errors else []
     rows.append(["mean", *(f"{numbers.mean():.4f}" for numbers in columns.values())])
     widths = [max(9, *(len(cell) + 1 for cell in column)) for column in zip(*rows)]
-    return "\n".join("".join(map(str.rjust, row, widths))[4:] for row in rows)
+    return "\n".join("".join(map(str.rjust, row, [5, *widths[1:]])) for row in rows)
 
 
 def in_words(history, metric="loss", higher_is_better=None) -> str:
@@ -129,7 +129,7 @@ def in_words(history, metric="loss", higher_is_better=None) -> str:
     if len(epochs) == 0:
         return f"In no epoch is each {metric} a finite number: the gap cannot be split."
     if higher_is_better is None:
-        higher_is_better = any(word in metric.lower() for word in HIGHER)
+        higher_is_better = "loss" not in metric and any(x in metric for x in HIGHER)
     better = "higher" if higher_is_better else "lower"
     sense = "" if metric == "loss" else f" ({better} is better)"
     doubt, lines = doubt_about_timing(history, metric, higher_is_better), []

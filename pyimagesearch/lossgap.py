@@ -12,8 +12,8 @@ import numpy as np
 import tensorflow as tf
 from keras.layers import BatchNormalization
 
-# What each measurement is above the next one (in the end, the validation).
-PARTS = {
+# The part that each measurement begins: what it is above the next one that is made.
+PART_OF = {
     "fit_data": "augmentation_and_weights",
     "training_mode": "regularization",
     "batch_statistics": "batch_normalization",
@@ -114,7 +114,7 @@ class LossGap(keras.callbacks.Callback):
         training = OtherMode(self.model, normalization, training=True)
         statistics = OtherMode(self.model, normalization, training=False)
         models = [training, training, statistics, self.model, self.model]
-        passes = zip(PARTS, models, ["fit_data", "x", "x", "x", "held_out"])
+        passes = zip(PART_OF, models, ["fit_data", "x", "x", "x", "held_out"])
         self.passes = {n: (model, d) for n, model, d in passes if d in self.data}
         if not normalization.layers:
             del self.passes["batch_statistics"]
@@ -206,7 +206,7 @@ class LossGap(keras.callbacks.Callback):
         for name, other in pairwise(means):
             same = other not in ("held_out", "val")  # the same examples
             both = of_difference(name, other) if same else own[name] + own[other]
-            variances[PARTS[name]] = both
+            variances[PART_OF[name]] = both
         if "held_out" not in means:
             variances["memorization_and_data"] = variances.pop("memorization")
         variances["first_batches"] = whole * (n / len(self.eighth) + 1 - share[first])

@@ -94,6 +94,7 @@ def test_explain_draws_the_gap_beside_the_tutorials_two_and_tells_of_it(draw):
     assert gap.get_position().x0 > unshifted.get_position().x1
     # So that the shift is seen.
     assert unshifted.axis() == shifted.axis() != gap.axis()
+    assert shifted.get_shared_y_axes().joined(unshifted, shifted)  # zoomed, too
     names = ["timing (reason 2)", "augmentation and weights"]
     names += ["regularization (reason 1)", "batch normalization", "memorization"]
     assert legend(gap) == ["gap (sum of the parts)", *names, "data (reason 3)"]
