@@ -75,7 +75,7 @@ def test_the_table_has_the_losses_the_gap_the_parts_and_their_means():
     ]
 
 
-def test_a_table_fits_into_a_terminal_and_has_each_name_above_its_numbers():
+def test_a_table_fits_into_a_terminal_with_each_name_above_its_numbers():
     lines = table({name: SIX[name] for name in SIX if name[:3] != "fit"}).splitlines()
     assert {len(line) for line in lines} == {len(lines[0])} and len(lines[0]) <= 80
     assert lines[0].split() == ["regular-", "batch", "memori-"]
