@@ -243,21 +243,21 @@ def test_errors_are_those_of_single_batches_by_hand():
     (held_out, x), (held_out_labels, y) = (np.split(array, [100]) for array in TRAIN)
     keras.utils.set_random_seed(3)
     model = network(layers.Dropout(0.02), layers.Dense(32, "relu"))
-    loss_gap = LossGap(x, y, 5, steps=22, held_out=(held_out, held_out_labels))
-    validation = {"validation_data": data_set(TEST, 5)}
-    history = fit(model, data_set((x, y), 5), loss_gap, **validation)
+    loss_gap = LossGap(x, y, 10, steps=11, held_out=(held_out, held_out_labels))
+    validation = {"validation_data": data_set(TEST, 10)}
+    history = fit(model, data_set((x, y), 10), loss_gap, **validation)
 
     def error(x, y, **options):
-        losses = losses_by_hand(model, x, y).reshape(-1, 5).mean(axis=1)
-        return 1.08 * np.std(losses, ddof=1) / np.sqrt(len(losses))
+        losses = losses_by_hand(model, x, y).reshape(-1, 10).mean(axis=1)
+        return 1.1 * np.std(losses, ddof=1) / np.sqrt(len(losses))
 
-    # 22 of 44 batches are measured: half of the variance of the training data is left.
+    # 11 of 22 batches are measured: half of the variance of the training data is left.
     training, held_out = (error(**loss_gap.data[x]) for x in ("x", "held_out"))
     expected = {"timing": training * np.sqrt(1 / 2)}  # of dropout there is little
     expected["memorization"] = np.hypot(expected["timing"], held_out)
     expected["data"] = np.hypot(held_out, error(*TEST))
-    # The first eighth is 5 batches: 1 / 5 + 1 / 22 - 1 / 44 of the variance of one.
-    expected["first_batches"] = training * np.sqrt(22 / 5 + 1 / 2)
+    # The first eighth is 2 batches: 1 / 2 + 1 / 11 - 1 / 22 of the variance of one.
+    expected["first_batches"] = training * np.sqrt(11 / 2 + 1 / 2)
     for name, value in expected.items():
         assert history[f"{name}_error"] == [pytest.approx(value, rel=0.06)], name
     # The modes see the same batches: what these have in common is no error.
@@ -285,7 +285,7 @@ def test_the_errors_of_all_data_are_the_luck_of_dropout():
     model.compile(keras.optimizers.SGD(0.0), LOSS, metrics=["accuracy"])
     batches, validation = data_set(FEW, 8), data_set(TEST, 50)
     # It learns nothing: all that differs is luck, in `fit` as in LossGap.
-    options = {"epochs": 20, "validation_data": validation}
+    options = {"epochs": 15, "validation_data": validation}
     history = fit(model, batches, LossGap(batches), **options)
     for metric, prefix in [("loss", ""), ("accuracy", "accuracy_")]:
         errors = np.array(history[f"{prefix}timing_error"])
@@ -298,19 +298,17 @@ def test_the_errors_of_all_data_are_the_luck_of_dropout():
 def test_an_error_is_zero_only_where_nothing_is_drawn_and_nan_where_unknown():
     finite = data_set(FEW, 8)
 
-    def error(measured, steps, *hidden, part="timing", **options):
-        loss_gap = LossGap(measured, steps=steps)
-        return fit(network(*hidden), finite, loss_gap, **options)[f"{part}_error"][0]
+    def errors(measured, steps, *hidden, batches=2):
+        validation = data_set(TEST, 100 // batches)
+        model, loss_gap = network(*hidden), LossGap(measured, steps=steps)
+        history = fit(model, finite, loss_gap, validation_data=validation)
+        return [history[f"{x}_error"][0] for x in ("timing", "memorization_and_data")]
 
-    assert error(finite, 8) == 0 and error(finite, 8, layers.Dropout(0.5)) > 0
-    assert np.isnan(error(finite, 1))
-    for size, unknown in [(100, True), (50, False)]:
-        options = {"validation_data": TEST, "validation_batch_size": size}
-        last = error(finite, 8, part="memorization_and_data", **options)
-        assert np.isnan(last) == unknown
+    assert errors(finite, 8)[0] == 0 < errors(finite, 8, layers.Dropout(0.5))[0]
+    np.testing.assert_equal(errors(finite, 1), [np.nan, np.nan])
+    np.testing.assert_equal(errors(finite, 8, batches=1), [0, np.nan])
     # Two samples of as many batches, as those of the validation are.
-    names = ["timing", "memorization_and_data"]
-    timing, last = (error(finite.repeat(), 8, part=name) for name in names)
+    timing, last = errors(finite.repeat(), 8, batches=8)
     assert timing == pytest.approx(last, rel=0.5) and timing > 0
 
 
@@ -457,9 +455,8 @@ def test_no_validation_ends_the_training_after_its_first_epoch():
 @pytest.mark.parametrize("size, weight, doubted", [(32, 1, 0), (32, 1.5, 1), (4, 1, 1)])
 def test_timing_is_in_doubt_where_fit_has_other_data(size, weight, doubted):
     keras.utils.set_random_seed(1)
-    model = network(layers.Dense(32, "relu"), layers.BatchNormalization(), rate=0.02)
-    if size < 32:  # many steps
-        model.compile(keras.optimizers.SGD(0.02), LOSS)
+    model = network(layers.Dense(32, "relu"), layers.BatchNormalization())
+    model.compile(keras.optimizers.SGD(0.02), LOSS)
     batches = tf.data.Dataset.from_tensor_slices(TRAIN).shuffle(320).batch(size)
     options = {"class_weight": dict.fromkeys(range(10), weight), "epochs": 3}
     loss_gap, validation = LossGap(data_set(TRAIN, 32)), data_set(TEST, 50)
