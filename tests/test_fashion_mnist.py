@@ -199,6 +199,8 @@ def test_the_defaults_are_the_tutorials(path, capsys):
     args = fashion_mnist.parse_arguments(["-i", str(path)])
     assert (args.epochs, args.batch_size, args.learning_rate) == (25, 32, 0.01)
     assert (args.seed, args.explain, args.hold_out) == (None, None, None)
+    args = fashion_mnist.parse_arguments(["-i", str(path), "--explain"])
+    assert args.explain == 10_000  # as many as there are test images
 
 
 @pytest.mark.parametrize(
