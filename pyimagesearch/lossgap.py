@@ -103,6 +103,7 @@ class LossGap(keras.callbacks.Callback):
 
     def on_train_begin(self, logs=None):
         self.history = self.model.history.history  # that of `fit`
+        self.validation, self.weights = {}, None  # not seen, if a callback validates
         stateful = [getattr(x, "stateful", 0) for x in self.model._flatten_layers()]
         if any(stateful) and any("batch_size" in x for x in self.data.values()):
             raise ValueError("LossGap mixes arrays: for stateful=True give data sets")
@@ -146,7 +147,7 @@ class LossGap(keras.callbacks.Callback):
         if "val_loss" not in logs:
             raise ValueError("LossGap: `fit` needs validation_data, validation_freq=1")
         weights = [np.sum(x) for x in self.model.get_weights()]
-        if not np.array_equal(self.weights, weights, equal_nan=True):
+        if self.weights and not np.array_equal(self.weights, weights, equal_nan=True):
             warn(
                 "LossGap: `fit` validated other weights, whose gap this is not: put it "
                 "before all other callbacks, and do without SwapEMAWeights"
@@ -224,11 +225,13 @@ def values_of_batches(means, metric):
 
 def variance(values, share=0):
     """The squared standard error of a mean, from single batches; `nan` if unknown."""
-    if share == 1 or not values.any():
-        return 0.0  # all is measured, or nothing drawn: the modes do not differ at all
     batches = values.shape[1]
+    if batches and (share == 1 or not values.any()):
+        return 0.0  # all is measured, or nothing drawn: the modes do not differ at all
+    if batches < 2:
+        return np.nan
     alike = [np.ptp(x) <= 1e-4 * np.max(np.abs(x)) for x in values]
-    if batches < 2 or (batches < 10 and alike[0] and not alike[1]):
+    if batches < 10 and alike[0] and not alike[1]:
         return np.nan  # a few accuracies are alike by luck
     # Half of Student's t(0.975, batches - 1), so that two errors hold 95 %.
     known = [2, 3, 4, 5, 6, 7, 10, 60]
@@ -310,8 +313,7 @@ class BatchNormalizationModes:
 
     def __init__(self, model):
         self.modes = {}
-        # Keras has no public name for layers inside layers.
-        layers = model._flatten_layers()
+        layers = model._flatten_layers()  # those inside layers have no public name
         self.layers = [x for x in layers if isinstance(x, BatchNormalization)]
 
     @contextmanager

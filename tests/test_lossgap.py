@@ -95,6 +95,12 @@ def test_all_that_batch_normalization_does_is_its_part():
         assert not any("call" in vars(layer) for layer in model._flatten_layers())
 
 
+def test_without_batch_normalization_dropout_is_all_of_the_difference():
+    losses = measured(network(layers.Dropout(0.9)), BATCHES)
+    assert set(losses) == MODES
+    assert losses["training_mode_loss"] > losses["inference_mode_loss"] + 0.1
+
+
 class WithoutMode(layers.BatchNormalization):
     def call(self, x):
         return super().call(x, training=False)
@@ -410,6 +416,10 @@ def test_what_cannot_be_measured_is_refused_in_one_line(monkeypatch):
         assert "\n" not in words
     refused("shape", X, Y.argmax(axis=1), 32)  # in Keras' own words
     refused("shape", X, Y, 32, held_out=(X, Y[:, :3]))
+    model = network()
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    words = refused("Graph execution", X, Y.argmax(axis=1) + 10, 32, model=model)
+    assert "label value" in words  # all of it, and not only its first line
     monkeypatch.setattr(keras.config, "backend", lambda: "jax")
     refused("needs Keras on TensorFlow", BATCHES)
 
@@ -445,6 +455,13 @@ def test_weights_that_are_others_in_the_validation_are_warned_of():
     normalizing = network(layers.BatchNormalization(), layers.Dropout(0.5))
     for model in (normalizing, network(rate=np.nan)):  # the latter diverges
         assert warnings_of(BATCHES, LossGap(BATCHES), model=model, epochs=2) == ""
+
+
+def test_of_a_validation_that_is_not_seen_the_error_is_unknown():
+    validates = LambdaCallback(on_epoch_end=lambda _, logs: logs.update(val_loss=2.0))
+    history = fit(network(), BATCHES, validates, LossGap(BATCHES), validation_data=None)
+    assert np.isnan(history["memorization_and_data_error"])
+    assert history["timing_error"] == [0] and len(split_gap(history)) == 3
 
 
 def test_no_validation_ends_the_training_after_its_first_epoch():
@@ -570,6 +587,11 @@ def test_what_fit_reports_does_not_change_and_later_callbacks_see_more(tmp_path)
     evaluated = model.evaluate(BATCHES, verbose=0, return_dict=True)
     assert history["val_accuracy"] == [evaluated["accuracy"]]
     expected = {"loss", "accuracy", "val_loss", "val_accuracy", "held_out_loss"} | MODES
+    more = {"first_batches_loss", "first_batches_accuracy", "held_out_accuracy"}
+    more |= {name.replace("loss", "accuracy") for name in MODES}
+    errors = {f"{part}_error" for part in [*split_gap(history), "first_batches"]}
+    errors |= {f"accuracy_{name}" for name in errors}
+    assert set(history) == expected | more | errors
     columns = (tmp_path / "log.csv").read_text().splitlines()[0].split(",")
     assert set(columns) == {"epoch"} | expected
 
