@@ -44,7 +44,7 @@ def parse_arguments(argv):
 
 def history_file(text):
     path = Path(text)
-    if path.is_dir() or not os.access(f"{path.parent}/", os.W_OK):  # "/": no file
+    if path.is_dir() or not os.access(f"{path.parent}/", os.W_OK):  # "/" refuses files
         raise argparse.ArgumentTypeError(f"{path} cannot be written: name another file")
     return path
 

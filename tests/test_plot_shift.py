@@ -119,6 +119,7 @@ def test_bars_are_stacked_from_zero_upwards_and_downwards(draw):
     ]
     np.testing.assert_allclose(list(bars(gap).values()), expected, atol=1e-6)
     assert colors(gap) == ["#332288", "#DDCC77", "#AA4499"]
+    assert to_hex(gap.containers[0][0].get_edgecolor()) == "#ffffff"
     assert list(gap.lines[0].get_ydata()) == [0, 0]
     assert [line.get_color() for line in gap.lines] == ["black", "white", "black"]
 
