@@ -457,6 +457,7 @@ def test_weights_that_are_others_in_the_validation_are_warned_of():
         assert warnings_of(BATCHES, LossGap(BATCHES), model=model, epochs=2) == ""
 
 
+@pytest.mark.filterwarnings("error:LossGap")
 def test_of_a_validation_that_is_not_seen_the_error_is_unknown():
     validates = LambdaCallback(on_epoch_end=lambda _, logs: logs.update(val_loss=2.0))
     history = fit(network(), BATCHES, validates, LossGap(BATCHES), validation_data=None)
