@@ -19,9 +19,8 @@ from sklearn.metrics import classification_report
 from sklearn.model_selection import train_test_split
 
 from pyimagesearch.dataset import DatasetError, load_data
-from pyimagesearch.gap import count_copies, in_words, table
 from pyimagesearch.history import HistoryError, save
-from pyimagesearch.lossgap import LossGap
+from pyimagesearch.lossgap import LossGap, count_copies, in_words, table
 from pyimagesearch.minivggnet import MiniVGGNet
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 
-from pyimagesearch import gap
 from pyimagesearch.history import HistoryError, load
+from pyimagesearch.lossgap import draw_gap, in_words, split_gap, standard_errors, table
 
 
 def parse_arguments(argv):
@@ -25,7 +25,7 @@ def plot(args):
     history = load(args.input)
     metric = args.explain or "loss"
     try:
-        parts = gap.split_gap(history, metric)
+        parts = split_gap(history, metric)
         if not args.explain:
             print("[INFO] --explain shows why the losses differ")
     except ValueError as error:
@@ -39,14 +39,14 @@ def plot(args):
     if args.output:
         plt.switch_backend("agg")  # opens no window
     if args.explain:
-        print(gap.table(history, metric), gap.in_words(history, metric), sep="\n")
+        print(table(history, metric), in_words(history, metric), sep="\n")
         layout = [["unshifted", "gap"], ["shifted", "gap"]]
         figure, axes = plt.subplot_mosaic(layout, figsize=(12, 6), width_ratios=[3, 4])
         unshifted, shifted = axes["unshifted"], axes["shifted"]
         shifted.sharex(unshifted)
         shifted.sharey(unshifted)
         epochs += 1  # as in the table
-        draw_gap(axes["gap"], epochs, parts, gap.standard_errors(history, metric))
+        draw_gap(axes["gap"], epochs, parts, standard_errors(history, metric))
         axes["gap"].set_ylabel(f"{train} - {val} (above 0: {val} is lower)", size=10)
     else:
         figure, (unshifted, shifted) = plt.subplots(2)
@@ -64,27 +64,6 @@ def plot(args):
         write(figure, args.output or args.input.with_suffix(".png"), args.input)
     else:
         plt.show()
-
-
-def draw_gap(axes, epochs, parts, errors):
-    """Stack the parts of each epoch's gap, positive ones upwards, others downwards."""
-    top = bottom = np.zeros(len(epochs))
-    for name, part in parts.items():
-        color, reason = gap.PARTS[name].color, gap.PARTS[name].reason
-        label = name.replace("_", " ") + (f" (reason {reason})" if reason else "")
-        chance = gap.may_be_chance(part, errors[name]) if name in errors else False
-        part = np.nan_to_num(part)
-        start = np.where(part > 0, top, bottom)
-        axes.bar(epochs, part, 0.9, start, color=color, ec="white", label=label)
-        hatched = np.where(chance, part, 0)
-        axes.bar(epochs, hatched, 0.9, start, color=color, ec="white", hatch="////")
-        top, bottom = top + np.maximum(part, 0), bottom + np.minimum(part, 0)
-    axes.axhline(0, color="black", linewidth=1)
-    total, label = sum(parts.values()), "gap (sum of the parts)"
-    axes.plot(epochs, total, color="white", linewidth=4)  # an outline on dark bars
-    axes.plot(epochs, total, "o-", color="black", markeredgecolor="white", label=label)
-    axes.set(title="Where the Gap Comes From", xlabel="Epoch #")
-    axes.legend(title="hatched: may be chance" if errors else None)
 
 
 def write(figure, path, history_path):

@@ -15,7 +15,7 @@ from sklearn.metrics import classification_report
 
 import fashion_mnist
 from pyimagesearch import dataset
-from pyimagesearch.gap import in_words, split_gap, table
+from pyimagesearch.lossgap import in_words, split_gap, table
 
 REPORTED = {"loss", "accuracy", "val_loss", "val_accuracy"}
 LABEL_NAMES = ["top", "trouser", "pullover", "dress", "coat"]

@@ -16,9 +16,10 @@ from keras import layers
 from keras.callbacks import LambdaCallback, SwapEMAWeights
 
 from pyimagesearch.dataset import load_data
-from pyimagesearch.gap import in_words, split_gap
 from pyimagesearch.history import load
-from pyimagesearch.lossgap import BatchNormalizationModes, LossGap, OtherMode, variance
+from pyimagesearch.lossgap import LossGap, in_words, split_gap
+from pyimagesearch.lossgap.errors import variance
+from pyimagesearch.lossgap.modes import BatchNormalizationModes, OtherMode
 
 LOSS = "categorical_crossentropy"
 MODES = {"training_mode_loss", "inference_mode_loss"}
@@ -597,9 +598,8 @@ def test_what_fit_reports_does_not_change_and_later_callbacks_see_more(tmp_path)
     assert set(columns) == {"epoch"} | expected
 
 
-def test_the_readmes_example_needs_two_files(tmp_path, capsys, monkeypatch):
-    for name in ("lossgap.py", "gap.py"):
-        shutil.copy(ROOT / "pyimagesearch" / name, tmp_path)
+def test_the_readmes_example_needs_one_folder(tmp_path, capsys, monkeypatch):
+    shutil.copytree(ROOT / "pyimagesearch" / "lossgap", tmp_path / "lossgap")
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setitem(sys.modules, "pyimagesearch", None)  # importing it is an error
     readme = (ROOT / "README.md").read_text("utf-8")

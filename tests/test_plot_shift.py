@@ -7,7 +7,7 @@ import pytest
 from matplotlib.colors import to_hex
 
 import plot_shift
-from pyimagesearch.gap import in_words, table
+from pyimagesearch.lossgap import in_words, table
 
 LOSSES = {"loss": [0.6, 0.35, 0.25], "val_loss": [0.5, 0.4, 0.35]}
 THREE_PARTS = LOSSES | {"training_mode_loss": [0.45, 0.37, 0.24]}

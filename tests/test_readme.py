@@ -6,7 +6,7 @@ import re
 import pytest
 from conftest import ROOT
 
-from pyimagesearch.gap import split_gap, standard_errors
+from pyimagesearch.lossgap import split_gap, standard_errors
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 

@@ -1,16 +1,15 @@
 """Measure why the validation loss differs from the training loss."""
 
-import random
 import warnings
-from contextlib import contextmanager
-from functools import partial
-from inspect import isgenerator, signature, stack
+from inspect import stack
 from itertools import pairwise
 
 import keras
 import numpy as np
-import tensorflow as tf
-from keras.layers import BatchNormalization
+
+from .errors import values_of_batches, variance
+from .modes import BatchNormalizationModes, OtherMode, overrides, unchanged
+from .samples import may_be_endless, samples
 
 # The part that each measurement begins: what it is above the next one that is made.
 PART_OF = {
@@ -44,7 +43,7 @@ class LossGap(keras.callbacks.Callback):
     loss_gap = LossGap(x_train, y_train, batch_size=64, steps=100)
     history = model.fit(x_train, y_train, batch_size=64, validation_data=(x_val, y_val),
                         callbacks=[loss_gap, CSVLogger("log.csv")])  # it stands first
-    print(in_words(history), in_words(history, "accuracy"))  # of gap.py
+    print(in_words(history), in_words(history, "accuracy"))
     ```
 
     Args:
@@ -216,30 +215,6 @@ class LossGap(keras.callbacks.Callback):
         return {f"{prefix}{x}_error": known * np.sqrt(variances[x]) for x in variances}
 
 
-def values_of_batches(means, metric):
-    """The metric and the loss of each batch, as if all were of one size."""
-    kept = np.array([[of[name] for of in means] for name in (metric, "loss")])
-    kept = np.where(np.isfinite(kept), kept, np.nan)
-    return np.diff(kept * np.arange(1, len(means) + 1), prepend=0)
-
-
-def variance(values, share=0):
-    """The squared standard error of a mean, from single batches; `nan` if unknown."""
-    batches = values.shape[1]
-    if batches and (share == 1 or not values.any()):
-        return 0.0  # all is measured, or nothing drawn: the modes do not differ at all
-    if batches < 2:
-        return np.nan
-    alike = [np.ptp(x) <= 1e-4 * np.max(np.abs(x)) for x in values]
-    if batches < 10 and alike[0] and not alike[1]:
-        return np.nan  # a few accuracies are alike by luck
-    # Half of Student's t(0.975, batches - 1), so that two errors hold 95 %.
-    known = [2, 3, 4, 5, 6, 7, 10, 60]
-    widened = np.interp(batches, known, [6.4, 2.2, 1.6, 1.4, 1.3, 1.2, 1.1, 1.0])
-    # Finite data are measured without replacement, or `fit` has a part of them.
-    return (np.std(values[0], ddof=1) * widened) ** 2 / batches * abs(1 - share)
-
-
 def is_mean(model, name):
     """Whether a metric of the logs is a mean over examples, as an AUC is not."""
     metrics = [y for x in model.metrics for y in getattr(x, "metrics", [x])]
@@ -250,7 +225,8 @@ def is_mean(model, name):
 
 def warn(message):
     """Warn at the line that called `fit`, and not at one of Keras'."""
-    inside = [x.filename.startswith((keras.__path__[0], __file__)) for x in stack(0)]
+    paths = (keras.__path__[0], __file__)
+    inside = [frame.filename.startswith(paths) for frame in stack(0)]
     warnings.warn(message, stacklevel=inside.index(False) + 1)
 
 
@@ -266,124 +242,3 @@ def warn_of(model):
             f"LossGap: the model has {' and '.join(doubts)}: the parts of its gap hold "
             "only where that computes what Keras' own does, and does on whole batches"
         )
-
-
-def overrides(model, name):
-    return getattr(type(model), name) is not getattr(keras.Model, name)
-
-
-class OtherMode(keras.Model):
-    """A model whose `evaluate` computes what that of `model` does, in another mode.
-
-    That is training mode or, with `training=False`, inference mode but for batch
-    normalization, which is as it was in training mode.
-    """
-
-    def __init__(self, model, normalization, training):
-        super().__init__()
-        self.inner = model
-        self.normalization = normalization
-        self.training = training
-        self.mean = keras.metrics.Mean()
-        self.compile(run_eagerly=model.run_eagerly, jit_compile=model.jit_compile)
-        self.steps_per_execution = model.steps_per_execution
-
-    def test_step(self, data):
-        # As Keras' own, which would cast the inputs as this model's.
-        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
-        mode = mode_of(self.inner.call, self.training)
-        if overrides(self.inner, "train_step"):
-            mode = {"training": self.training}  # Keras' layers take it from their model
-        with self.normalization.in_training_mode(note=self.training):
-            y_pred = self.inner(x, **mode)
-        mode = mode_of(self.inner.compute_loss, self.training)
-        loss = self.inner.compute_loss(x, y, y_pred, sample_weight, **mode)
-        self.mean.update_state(loss, sample_weight=tf.shape(tf.nest.flatten(x)[0])[0])
-        metrics = self.inner.compute_metrics(x, y, y_pred, sample_weight)
-        return {**metrics, "loss": self.mean.result()}
-
-
-def mode_of(method, training):
-    # As Keras does: `fit` sets the mode only of a method that takes it.
-    return {"training": training} if "training" in signature(method).parameters else {}
-
-
-class BatchNormalizationModes:
-    """The batch normalization layers of a model, and their modes in training mode."""
-
-    def __init__(self, model):
-        self.modes = {}
-        layers = model._flatten_layers()  # those inside layers have no public name
-        self.layers = [x for x in layers if isinstance(x, BatchNormalization)]
-
-    @contextmanager
-    def in_training_mode(self, note):
-        """Note the mode in which each is called (it may be frozen), or set it."""
-
-        def call_in_mode(layer, call, *args, training=None, **kwargs):
-            if note:
-                self.modes[layer] = training
-            return call(*args, **kwargs, **mode_of(call, self.modes.get(layer)))
-
-        for layer in self.layers:
-            layer.call = partial(call_in_mode, layer, layer.call)
-        try:
-            yield
-        finally:
-            for layer in self.layers:
-                del layer.call
-
-
-@contextmanager
-def unchanged(model):
-    """Put the state that a measurement may change back afterwards."""
-    # What Keras knows of, and what only TensorFlow does, such as the state of an RNN.
-    parts = [*model.variables, *tf.train.TrackableView(model).descendants()]
-    parts = [part for part in parts if hasattr(part, "numpy")]
-    parts = [part if isinstance(part, tf.Variable) else part.value for part in parts]
-    # Only `fit` changes the optimizer's, and they may be larger than the model.
-    others = {id(variable.value) for variable in model.optimizer.variables}
-    variables = {id(part): part for part in parts if id(part) not in others}
-    values = [tf.identity(variable) for variable in variables.values()]
-    of_python, of_numpy = random.getstate(), np.random.get_state()
-    try:
-        yield
-    finally:
-        random.setstate(of_python)
-        np.random.set_state(of_numpy)
-        for variable, value in zip(variables.values(), values):
-            variable.assign(value)
-
-
-def samples(name, data, batch_size, steps):
-    """Yield arguments for `model.evaluate`: a data set, or samples of the arrays."""
-
-    def rows_of(array):
-        array = array.numpy() if tf.is_tensor(array) else array
-        return getattr(array, "iloc", array)[rows]  # pandas has iloc
-
-    parts = zip(["x", "y", "sample_weight"], keras.utils.unpack_x_y_sample_weight(data))
-    arguments = {key: part for key, part in parts if part is not None}
-    if not all(hasattr(part, "shape") for part in tf.nest.flatten(arguments["x"])):
-        if steps is None and may_be_endless(arguments["x"]):
-            raise ValueError(f"LossGap: {name} may have no end: say steps=...")
-        while True:
-            yield {**arguments, "steps": steps}
-
-    if batch_size is None:
-        raise ValueError("LossGap: say the batch_size of `fit` (its default is 32)")
-    lengths = sorted({array.shape[0] for array in tf.nest.flatten(arguments)})
-    if len(lengths) > 1 or lengths == [0]:
-        raise ValueError(f"LossGap: the arrays of {name} have {lengths} entries")
-    # Sorted data would make batches, and a few of them, unlike the training data.
-    order = np.random.default_rng(0).permutation(lengths[0])
-    while True:
-        rows = order[: steps and steps * batch_size]
-        yield {**tf.nest.map_structure(rows_of, arguments), "batch_size": batch_size}
-        order = np.roll(order, -len(rows))  # another sample for each epoch
-
-
-def may_be_endless(data_set):
-    if isinstance(data_set, tf.data.Dataset):
-        return bool(data_set.cardinality() < 0)  # infinite or unknown
-    return isgenerator(data_set) or getattr(data_set, "num_batches", 0) is None

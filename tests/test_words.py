@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from pyimagesearch import gap
-from pyimagesearch.gap import PARTS, count_copies, in_words, split_gap, table
+from pyimagesearch.lossgap import count_copies, in_words, split_gap, table
+from pyimagesearch.lossgap.parts import OPTIONAL, PARTS
 
 NAN, INF = float("nan"), float("inf")
 THREE = {
@@ -27,7 +27,7 @@ def history(errors=(), val=1, metric="loss", **parts):
     measured = {f"val_{metric}": values}
     for begins in reversed(dict.fromkeys(part.begins for part in PARTS.values())):
         names = [name for name in parts if PARTS[name].begins == begins]
-        if names or begins not in gap.OPTIONAL:
+        if names or begins not in OPTIONAL:
             values = values + sum(np.array(parts[name]) for name in names)
             measured[begins + metric] = values
     prefix = "" if metric == "loss" else f"{metric}_"
