@@ -7,8 +7,8 @@ import shlex
 import sys
 from pathlib import Path
 
-# Read when Keras is imported: LossGap needs it on TensorFlow; oneDNN's kernels are
-# faster, and off by default on many processors; 3 hides a false CUDA error.
+# Read when Keras is imported. LossGap needs it on TensorFlow; oneDNN's kernels are
+# faster; a log level of 3 hides an error about CUDA that is none without a GPU.
 os.environ["KERAS_BACKEND"] = "tensorflow"
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -43,13 +43,14 @@ def parse_arguments(argv):
 
 def history_file(text):
     path = Path(text)
-    if path.is_dir() or not os.access(f"{path.parent}/", os.W_OK):  # "/" refuses files
+    # The slash refuses a file in the place of the folder.
+    if path.is_dir() or not os.access(f"{path.parent}/", os.W_OK):
         raise argparse.ArgumentTypeError(f"{path} cannot be written: name another file")
     return path
 
 
 def at_least(smallest):
-    def whole_number(text):
+    def whole_number(text):  # argparse prints this name
         if not smallest <= int(text) < 2**32:  # where NumPy's seeds end
             raise argparse.ArgumentTypeError(f"{text} is not from {smallest} to 2^32-1")
         return int(text)
@@ -67,23 +68,25 @@ def train(args):
     if args.seed is not None:
         keras.utils.set_random_seed(args.seed)
 
+    # As in the tutorial, the test set is the validation set.
     print("[INFO] loading Fashion MNIST...")
     (x_train, y_train), (x_test, y_test) = load_data()
-    if args.hold_out and args.hold_out >= len(x_train):
-        sys.exit(f"error: --hold-out: there are {len(x_train)} training images")
-    if args.explain is not None:
-        copies = count_copies(x_train, x_test)
-        print(f"[INFO] {copies} of {len(x_test)} test images are training images too")
 
+    # Add the channel and scale the pixels from 0 ... 255 to 0 ... 1.
     keras.config.set_image_data_format("channels_last")  # whatever keras.json says
     x_train = x_train.reshape(-1, 28, 28, 1).astype("float32") / 255.0
     x_test = x_test.reshape(-1, 28, 28, 1).astype("float32") / 255.0
 
+    # One-hot labels, and their names.
     y_train = keras.utils.to_categorical(y_train, 10)
     y_test = keras.utils.to_categorical(y_test, 10)
-
     label_names = ["top", "trouser", "pullover", "dress", "coat"]
     label_names += ["sandal", "shirt", "sneaker", "bag", "ankle boot"]
+
+    callbacks = []
+    if args.explain is not None:
+        x_train, y_train, loss_gap = prepare_to_explain(args, x_train, y_train, x_test)
+        callbacks.append(loss_gap)
 
     print("[INFO] compiling model...")
     # The tutorial's SGD has decay=learning_rate / epochs, which Keras 3 has dropped. It
@@ -104,32 +107,25 @@ def train(args):
     checkpoint = keras.callbacks.LambdaCallback(
         on_epoch_end=lambda epoch, logs: save(history.history, partial_file)
     )
-    callbacks = [history, checkpoint]
-    if args.explain is not None:
-        held_out = None
-        if args.hold_out:
-            x_train, x_held_out, y_train, y_held_out = train_test_split(
-                x_train, y_train, test_size=args.hold_out, random_state=args.seed
-            )
-            held_out = x_held_out, y_held_out
-        steps = math.ceil(args.explain / args.batch_size)
-        sizes = {"batch_size": args.batch_size, "steps": steps}
-        callbacks.insert(0, LossGap(x_train, y_train, **sizes, held_out=held_out))
+    callbacks += [history, checkpoint]
 
     print(f"[INFO] finished epochs are kept in {partial_file}")
     print("[INFO] training model...")
-    # A data set shuffles anew in each epoch: given arrays and a seed, Keras 3 has the
-    # same order in all epochs.
-    batches = (
-        tf.data.Dataset.from_tensor_slices((x_train, y_train))
-        .shuffle(len(x_train), seed=args.seed)
-        .batch(args.batch_size)
-        .prefetch(tf.data.AUTOTUNE)
+    # Data sets, not arrays: with arrays and a seed, Keras 3 has the same order in all
+    # epochs; and tf.data's autotuning, which Keras leaves on for arrays, has nothing to
+    # tune here, but can make `fit` wait for a minute at the end of an epoch.
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    train_images = tf.data.Dataset.from_tensor_slices((x_train, y_train))
+    train_images = train_images.shuffle(len(x_train), seed=args.seed)
+    test_images = tf.data.Dataset.from_tensor_slices((x_test, y_test))
+    train_batches, test_batches = (
+        images.batch(args.batch_size).prefetch(2).with_options(options)
+        for images in (train_images, test_images)
     )
     model.fit(
-        batches,
-        validation_data=(x_test, y_test),
-        validation_batch_size=args.batch_size,
+        train_batches,
+        validation_data=test_batches,
         epochs=args.epochs,
         shuffle=False,  # the data set does it
         callbacks=callbacks,
@@ -138,7 +134,7 @@ def train(args):
     )
 
     print("[INFO] evaluating network...")
-    predictions = model.predict(x_test, verbose=0)
+    predictions = model.predict(test_batches, verbose=0)
     print(
         classification_report(
             y_test.argmax(axis=1),
@@ -156,6 +152,27 @@ def train(args):
         print(f"\n{table(history)}\n\n{in_words(history)}\n")
         command = f"plot_shift.py --input {shlex.quote(str(args.history))} --explain"
         print(f"To see it: python {command}\nAccuracy's: python {command} accuracy")
+
+
+def prepare_to_explain(args, x_train, y_train, x_test):
+    """Count copies, and hold images out; return the images to train on, and LossGap."""
+    copies = count_copies(x_train, x_test)
+    print(f"[INFO] {copies} of {len(x_test)} test images are training images too")
+
+    held_out = None
+    if args.hold_out:
+        if args.hold_out >= len(x_train):
+            sys.exit(f"error: --hold-out: there are {len(x_train)} training images")
+        x_train, x_held_out, y_train, y_held_out = train_test_split(
+            x_train, y_train, test_size=args.hold_out, random_state=args.seed
+        )
+        held_out = x_held_out, y_held_out
+
+    steps = math.ceil(args.explain / args.batch_size)
+    loss_gap = LossGap(
+        x_train, y_train, args.batch_size, steps=steps, held_out=held_out
+    )
+    return x_train, y_train, loss_gap
 
 
 def main(argv=None):
