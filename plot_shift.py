@@ -8,7 +8,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from pyimagesearch.history import HistoryError, load
-from pyimagesearch.lossgap import draw_gap, in_words, split_gap, standard_errors, table
+from pyimagesearch.lossgap import draw_gap, in_words, split_gap, table
 
 
 def parse_arguments(argv):
@@ -23,47 +23,55 @@ def parse_arguments(argv):
 
 def plot(args):
     history = load(args.input)
-    metric = args.explain or "loss"
-    try:
-        parts = split_gap(history, metric)
-        if not args.explain:
-            print("[INFO] --explain shows why the losses differ")
-    except ValueError as error:
-        if args.explain:
-            sys.exit(f"error: {args.input}: {error} (or: fashion_mnist.py --explain)")
-    train, val = f"train_{metric}", f"val_{metric}"
-    epochs = np.arange(len(history[val]))
-    marker = "o" if len(epochs) == 1 else None  # a line needs two points
-
     plt.style.use("ggplot")
     if args.output:
         plt.switch_backend("agg")  # opens no window
-    if args.explain:
-        print(table(history, metric), in_words(history, metric), sep="\n")
-        layout = [["unshifted", "gap"], ["shifted", "gap"]]
-        figure, axes = plt.subplot_mosaic(layout, figsize=(12, 6), width_ratios=[3, 4])
-        unshifted, shifted = axes["unshifted"], axes["shifted"]
-        shifted.sharex(unshifted)
-        shifted.sharey(unshifted)
-        epochs += 1  # as in the table
-        draw_gap(axes["gap"], epochs, parts, standard_errors(history, metric))
-        axes["gap"].set_ylabel(f"{train} - {val} (above 0: {val} is lower)", size=10)
-    else:
-        figure, (unshifted, shifted) = plt.subplots(2)
 
-    # The training loss is averaged over an epoch: on average it is half an epoch old.
-    name = metric.replace("_", " ").title()
-    for axes, which, shift in [(unshifted, "Unshifted", 0), (shifted, "Shifted", 0.5)]:
-        axes.plot(epochs - shift, history[metric], marker=marker, label=train)
-        axes.plot(epochs, history[val], marker=marker, label=val)
-        axes.set(title=f"{which} {name} Plot", xlabel="Epoch #", ylabel=name)
-        axes.legend()
+    if args.explain:
+        figure = plot_explained(args, history)
+    else:
+        figure, both = plt.subplots(2)
+        plot_losses(history, "loss", *both, first_epoch=0)
+        if "inference_mode_loss" in history:
+            print("[INFO] --explain shows why the losses differ")
 
     figure.tight_layout()
     if plt.get_backend().lower() == "agg":  # for --output, or without a screen
         write(figure, args.output or args.input.with_suffix(".png"), args.input)
     else:
         plt.show()
+
+
+def plot_losses(history, metric, unshifted, shifted, first_epoch):
+    """The tutorial's two plots; of another metric, too."""
+    train, val = history[metric], history[f"val_{metric}"]
+    epochs = np.arange(len(train)) + first_epoch
+    marker = "o" if len(epochs) == 1 else None  # a line needs two points
+    name = metric.replace("_", " ").title()
+
+    # The training loss is averaged over an epoch: on average it is half an epoch old.
+    for axes, title, shift in [(unshifted, "Unshifted", 0), (shifted, "Shifted", 0.5)]:
+        axes.plot(epochs - shift, train, marker=marker, label=f"train_{metric}")
+        axes.plot(epochs, val, marker=marker, label=f"val_{metric}")
+        axes.set(title=f"{title} {name} Plot", xlabel="Epoch #", ylabel=name)
+        axes.legend()
+    shifted.sharex(unshifted)  # so that the shift is seen
+    shifted.sharey(unshifted)
+
+
+def plot_explained(args, history):
+    """The same beside the parts of the gap, which are told in words, too."""
+    try:
+        split_gap(history, args.explain)
+    except ValueError as error:
+        sys.exit(f"error: {args.input}: {error} (or: fashion_mnist.py --explain)")
+    print(table(history, args.explain), in_words(history, args.explain), sep="\n")
+    layout = [["unshifted", "gap"], ["shifted", "gap"]]
+    figure, panels = plt.subplot_mosaic(layout, figsize=(12, 6), width_ratios=[3, 4])
+    both = panels["unshifted"], panels["shifted"]
+    plot_losses(history, args.explain, *both, first_epoch=1)  # as in the table
+    draw_gap(history, args.explain, panels["gap"])
+    return figure
 
 
 def write(figure, path, history_path):

@@ -4,7 +4,6 @@ import pickle
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
-from matplotlib.colors import to_hex
 
 import plot_shift
 from pyimagesearch.lossgap import in_words, table
@@ -46,18 +45,6 @@ def lines(axes):
     return {x: tuple(map(list, data[x])) for x in legend(axes) if x in data}
 
 
-def bars(axes):
-    """The `(start, end)` of the bars of each part."""
-    parts = {x.get_label(): x for x in axes.containers if x.get_label()[0] != "_"}
-    return {name: [x.get_bbox().intervaly for x in parts[name]] for name in parts}
-
-
-def colors(axes):
-    return [
-        to_hex(bar.get_facecolor()).upper() for bar in axes.get_legend().get_patches()
-    ]
-
-
 def test_the_training_loss_is_drawn_as_it_is_and_half_an_epoch_to_the_left(draw):
     (unshifted, shifted), _ = draw(LOSSES)
     val_loss = ([0, 1, 2], LOSSES["val_loss"])
@@ -76,7 +63,7 @@ def test_titles_labels_legend_and_style_are_the_tutorials(draw):
         assert legend(axes) == ["train_loss", "val_loss"]
         assert [line.get_color() for line in axes.lines] == ["#E24A33", "#348ABD"]
     assert both[0].get_position().y0 > both[1].get_position().y1
-    assert both[0].get_xlim() != both[1].get_xlim()  # matplotlib's own
+    assert both[0].axis() == both[1].axis()  # so that the shift is seen
 
 
 def test_a_single_epoch_shows_its_points(draw):
@@ -87,19 +74,11 @@ def test_a_single_epoch_shows_its_points(draw):
 
 def test_explain_draws_the_gap_beside_the_tutorials_two_and_tells_of_it(draw):
     (unshifted, gap, shifted), out = draw(SIX_PARTS, "--explain")
-    assert gap.get_title() == "Where the Gap Comes From"
-    meaning = "train_loss - val_loss (above 0: val_loss is lower)"
-    assert (gap.get_xlabel(), gap.get_ylabel()) == ("Epoch #", meaning)
+    assert gap.get_title().startswith("Where the Gap Comes From")
     assert unshifted.get_position().y0 > shifted.get_position().y1
     assert gap.get_position().x0 > unshifted.get_position().x1
-    # So that the shift is seen.
     assert unshifted.axis() == shifted.axis() != gap.axis()
     assert shifted.get_shared_y_axes().joined(unshifted, shifted)  # zoomed, too
-    names = ["timing (reason 2)", "augmentation and weights"]
-    names += ["regularization (reason 1)", "batch normalization", "memorization"]
-    assert legend(gap) == ["gap (sum of the parts)", *names, "data (reason 3)"]
-    expected = ["#332288", "#42150A", "#DDCC77", "#88CCEE", "#AA4499", "#117733"]
-    assert colors(gap) == expected
     assert out.startswith(f"{table(SIX_PARTS)}\n{in_words(SIX_PARTS)}\n")
     # Epochs count from one, as in the table.
     assert lines(unshifted)["train_loss"] == ([1, 2, 3], LOSSES["loss"])
@@ -109,21 +88,6 @@ def test_explain_draws_the_gap_beside_the_tutorials_two_and_tells_of_it(draw):
     np.testing.assert_allclose(lines(gap)["gap (sum of the parts)"], expected)
 
 
-def test_bars_are_stacked_from_zero_upwards_and_downwards(draw):
-    (_, gap, _), _ = draw(THREE_PARTS, "--explain")
-    # timing 0.15 -0.02 0.01; regularization 0.05 0.04 -0.14; data -0.1 -0.07 0.03
-    expected = [
-        [(0, 0.15), (0, -0.02), (0, 0.01)],
-        [(0.15, 0.2), (0, 0.04), (0, -0.14)],
-        [(0, -0.1), (-0.02, -0.09), (0.01, 0.04)],
-    ]
-    np.testing.assert_allclose(list(bars(gap).values()), expected, atol=1e-6)
-    assert colors(gap) == ["#332288", "#DDCC77", "#AA4499"]
-    assert to_hex(gap.containers[0][0].get_edgecolor()) == "#ffffff"
-    assert list(gap.lines[0].get_ydata()) == [0, 0]
-    assert [line.get_color() for line in gap.lines] == ["black", "white", "black"]
-
-
 def test_explain_draws_the_metric_that_it_names(draw, path):
     names = {name: name.replace("loss", "accuracy") for name in THREE_PARTS}
     history = LOSSES | {names[name]: THREE_PARTS[name] for name in THREE_PARTS}
@@ -131,32 +95,12 @@ def test_explain_draws_the_metric_that_it_names(draw, path):
     assert unshifted.get_title() == "Unshifted Accuracy Plot"
     assert shifted.get_ylabel() == "Accuracy"
     assert legend(shifted) == ["train_accuracy", "val_accuracy"]
-    assert gap.get_ylabel().startswith("train_accuracy - val_accuracy (above 0: val_a")
+    assert gap.get_ylabel() == "train_accuracy - val_accuracy"
     both = table(history, "accuracy"), in_words(history, "accuracy")
     assert out.startswith("\n".join(both))
     for metric in ("loss", "auc"):
         path.with_suffix(".png").unlink(missing_ok=True)
         assert "measured: accuracy" in ends(path, history, "--explain", metric)
-
-
-@pytest.mark.parametrize("error, hatched", [(0.1, True), (np.nan, True), (None, False)])
-def test_only_what_may_be_chance_is_hatched(draw, error, hatched):
-    errors = {"timing_error": [error, 0, 0]} if error else {}
-    (_, gap, _), _ = draw(THREE_PARTS | errors, "--explain")
-    bars = [bar for part in gap.containers for bar in part if bar.get_hatch()]
-    drawn = [tuple(np.round(x.get_bbox().intervaly, 6)) for x in bars if x.get_height()]
-    assert drawn == [(0, 0.15)] * hatched
-    title = gap.get_legend().get_title().get_text()
-    assert title == ("hatched: may be chance" if hatched else "")
-    assert gap.get_legend().get_patches()[0].get_hatch() is None
-
-
-@pytest.mark.filterwarnings("error")
-def test_a_training_that_diverged_is_drawn_without_a_warning(draw):
-    history = SIX_PARTS | {name: [0.5, np.nan, np.inf] for name in LOSSES}
-    (_, gap, _), out = draw(history, "--explain")
-    assert "In epoch 1" in out and np.isfinite(list(bars(gap).values())).all()
-    draw({name: [np.nan] * 3 for name in SIX_PARTS}, "--explain")
 
 
 def test_with_a_screen_a_window_shows_it_or_output_has_it(draw, path, monkeypatch):

@@ -1,26 +1,59 @@
-"""The gap of a metric as a figure."""
+"""The gap of a metric as a figure: stacked from its parts, in each epoch."""
 
+import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.ticker import MaxNLocator
 
+from .gap import Gap
 from .parts import PARTS, may_be_chance
 
 
-def draw_gap(axes, epochs, parts, errors):
-    """Stack the parts of each epoch's gap, positive ones upwards, others downwards."""
-    top = bottom = np.zeros(len(epochs))
-    for name, part in parts.items():
-        color, reason = PARTS[name].color, PARTS[name].reason
-        label = name.replace("_", " ") + (f" (reason {reason})" if reason else "")
-        chance = may_be_chance(part, errors[name]) if name in errors else False
+def draw_gap(history, metric="loss", axes=None, higher_is_better=None):
+    """Stack the parts of each epoch's gap, positive ones upwards, others downwards.
+
+    Args:
+        history: what `fit` returns with the callback `LossGap`, or its `.history`.
+        metric: the name of what is drawn, in its own unit.
+        axes: those of matplotlib to draw into; new ones if None.
+        higher_is_better: for a metric whose name does not say it.
+
+    Returns:
+        The axes.
+
+    Raises:
+        ValueError: if the gap was not measured, or not in every epoch.
+    """
+    gap = Gap(history, metric, higher_is_better)
+    if axes is None:
+        _, axes = plt.subplots(figsize=(8, 5))
+    top, bottom = np.zeros(len(gap.epochs)), np.zeros(len(gap.epochs))
+    for name, part in gap.parts.items():
         part = np.nan_to_num(part)
         start = np.where(part > 0, top, bottom)
-        axes.bar(epochs, part, 0.9, start, color=color, ec="white", label=label)
-        hatched = np.where(chance, part, 0)
-        axes.bar(epochs, hatched, 0.9, start, color=color, ec="white", hatch="////")
-        top, bottom = top + np.maximum(part, 0), bottom + np.minimum(part, 0)
-    axes.axhline(0, color="black", linewidth=1)
-    total, label = sum(parts.values()), "gap (sum of the parts)"
-    axes.plot(epochs, total, color="white", linewidth=4)  # an outline on dark bars
-    axes.plot(epochs, total, "o-", color="black", markeredgecolor="white", label=label)
-    axes.set(title="Where the Gap Comes From", xlabel="Epoch #")
-    axes.legend(title="hatched: may be chance" if errors else None)
+        bars = {"color": PARTS[name].color, "edgecolor": "white", "width": 0.9}
+        axes.bar(gap.epochs, part, bottom=start, label=label_of(name), **bars)
+        if name in gap.errors:
+            chance = may_be_chance(gap.parts[name], gap.errors[name]) & (part != 0)
+            epochs, part_by_chance = gap.epochs[chance], part[chance]
+            axes.bar(epochs, part_by_chance, bottom=start[chance], hatch="////", **bars)
+        top += np.maximum(part, 0)
+        bottom += np.minimum(part, 0)
+    axes.axhline(0, color="black", linewidth=0.5)
+    # Small, so that it hides no small part.
+    points = {"markersize": 4, "linewidth": 0.8, "markeredgecolor": "white"}
+    label = "gap (sum of the parts)"
+    axes.plot(gap.epochs, gap.total, "o-", color="black", label=label, **points)
+    side = "below" if gap.higher_is_better else "above"
+    title = f"Where the Gap Comes From\n({side} 0 the validation does better)"
+    axes.set(title=title, xlabel="Epoch #", ylabel=f"train_{metric} - val_{metric}")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
+    hatched = "hatched: may be chance"
+    if np.isnan(list(gap.errors.values())).any():
+        hatched += ", or is of unknown error"
+    axes.legend(title=hatched if gap.errors else None)
+    return axes
+
+
+def label_of(name):
+    reason = PARTS[name].reason
+    return name.replace("_", " ") + (f" (reason {reason})" if reason else "")

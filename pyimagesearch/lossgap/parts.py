@@ -1,4 +1,4 @@
-"""The gap of a metric, split into its reasons: as numbers, as a table and in words.
+"""The parts of a gap: the one list of them, and their numbers from a history.
 
 A history is what `model.fit` returns with the callback `LossGap`, or its `.history`.
 """
@@ -8,36 +8,71 @@ from itertools import pairwise
 
 import numpy as np
 
-# A part is the difference of the measurement that it begins with to the next one; then
-# its heading, the tutorial's number of the reason, its color (Paul Tol's, for the color
-# blind, too), why the training is worse, or better. The last row is the two before it.
-Part = namedtuple("Part", "begins heading reason color worse better")
+# The heading in the table ("/" begins its second line), the tutorial's number of the
+# reason, the color (Paul Tol's, for the color blind, too), why the training does worse
+# than the validation, and why better. The last row is both before it, where only
+# held-out data could tell them apart.
+Part = namedtuple("Part", "heading reason color worse better")
 # fmt: off
 PARTS = {
-    "timing": Part("", "/timing", 2, "#332288",
-        "measured earlier in the epoch, when it was worse",
-        "measured earlier in the epoch, when it was better"),
-    "augmentation_and_weights": Part("fit_data_", "augment./weights", None, "#42150A",
-        "prepared or weighted as for `fit`, data do worse",
-        "prepared or weighted as for `fit`, data do better"),
-    "regularization": Part("training_mode_", "regular-/ization", 1, "#DDCC77",
+    "timing": Part("/timing", 2, "#332288",
+        "measured earlier in the epoch, when the network was worse",
+        "measured earlier in the epoch, when the network was better"),
+    "augmentation_and_weights": Part("augment./weights", None, "#42150A",
+        "as augmented or weighted for `fit`, the data do worse",
+        "as augmented or weighted for `fit`, the data do better"),
+    "regularization": Part("regular-/ization", 1, "#DDCC77",
         "training mode (dropout, noise, ...) makes it worse",
         "training mode (dropout, noise, ...) makes it better"),
-    "batch_normalization": Part("batch_statistics_", "batch/norm.", None, "#88CCEE",
-        "a batch's statistics do worse than moving averages",
-        "a batch's statistics do better than moving averages"),
-    "memorization": Part("inference_mode_", "memori-/zation", None, "#AA4499",
-        "held-out data are easier, by nature or preparation",
-        "training data are known, or held-out data are harder"),
-    "data": Part("held_out_", "/data", 3, "#117733",
-        "validation is easier: its data, copies, preparation",
-        "validation is harder: its data, or their preparation"),
-    "memorization_and_data": Part("inference_mode_", "memoriz./and data", 3, "#AA4499",
-        "validation is easier: its data, copies, preparation",
-        "the training data are known, or validation is harder"),
+    "batch_normalization": Part("batch/norm.", None, "#88CCEE",
+        "each batch's mean and variance do worse than moving averages",
+        "each batch's mean and variance do better than moving averages"),
+    "memorization": Part("memori-/zation", None, "#AA4499",
+        "the held-out data are easier: by nature, preparation or weights",
+        "the training data are known, or the held-out data are harder"),
+    "data": Part("/data", 3, "#117733",
+        "the validation is easier: its data, copies, preparation or weights",
+        "the validation is harder: its data, their preparation or weights"),
+    "memorization_and_data": Part("memoriz./and data", None, "#AA4499",
+        "the validation is easier: its data, copies, preparation or weights",
+        "the training data are known, or the validation is harder"),
 }
 # fmt: on
-OPTIONAL = ["fit_data_", "batch_statistics_", "held_out_"]
+
+
+def parts_by_measurement(measured):
+    """The part that each measurement begins: its difference to the next one.
+
+    Args:
+        measured: the names of what was measured after the epochs.
+
+    Returns:
+        A dict in the order of measurement, from the name of a measurement (`""` is what
+        `fit` reports of the epoch itself) to that of a part. The last part ends with
+        what `fit` reports of the validation.
+    """
+    parts = {"": "timing"}
+    if "fit_data" in measured:
+        parts["fit_data"] = "augmentation_and_weights"
+    parts["training_mode"] = "regularization"
+    if "batch_statistics" in measured:
+        parts["batch_statistics"] = "batch_normalization"
+    if "held_out" in measured:
+        parts["inference_mode"] = "memorization"
+        parts["held_out"] = "data"
+    else:
+        parts["inference_mode"] = "memorization_and_data"
+    return parts
+
+
+def key(measurement, metric):
+    """The name in a history, `training_mode_loss`, or `loss` of the epoch itself."""
+    return f"{measurement}_{metric}" if measurement else metric
+
+
+def error_key(name, metric):
+    """The name of a standard error in a history: `timing_error`, of the loss."""
+    return f"{name}_error" if metric == "loss" else f"{metric}_{name}_error"
 
 
 def split_gap(history, metric="loss") -> dict[str, np.ndarray]:
@@ -54,43 +89,61 @@ def split_gap(history, metric="loss") -> dict[str, np.ndarray]:
     https://pyimagesearch.com/2019/10/14/why-is-my-validation-loss-lower-than-my-training-loss/
     """
     values = measurements(history, metric)
-    other = (
-        "memorization_and_data" if f"held_out_{metric}" in values else "memorization"
-    )
-    names = {PARTS[name].begins + metric: name for name in PARTS if name != other}
-    return {names[a]: values[a] - values[b] for a, b in pairwise(values)}
+    parts = parts_by_measurement(values).values()
+    return {part: a - b for part, (a, b) in zip(parts, pairwise(values.values()))}
 
 
-def measurements(history, metric):
-    """The values of each measurement, in the order of the parts that they begin."""
+def measurements(history, metric="loss") -> dict[str, np.ndarray]:
+    """The value of each measurement in each epoch: `""`, `training_mode`, ..., `val`."""
     history = getattr(history, "history", history)
-    begins = {part.begins: part.begins + metric for part in PARTS.values()}
-    names = [name for x, name in begins.items() if name in history or x not in OPTIONAL]
-    values = {x: np.array(history.get(x, []), float) for x in [*names, f"val_{metric}"]}
+    optional = ["fit_data", "batch_statistics", "held_out"]
+    measured = [name for name in optional if key(name, metric) in history]
+    names = [*parts_by_measurement(measured), "val"]
+    values = {name: history.get(key(name, metric), []) for name in names}
+    if any(np.ndim(value) for value in values[""]):
+        raise ValueError(f"{metric} is not one number for each epoch: it has no gap")
     epochs = max(map(len, values.values()))
-    missing = [name for name in values if not len(values[name]) == epochs > 0]
+    missing = [key(x, metric) for x in names if not len(values[x]) == epochs > 0]
     if missing:
-        measured = [x.split("mode_")[1] for x in history if "training_mode_" in x]
+        prefix = "training_mode_"
+        others = [x.removeprefix(prefix) for x in history if x.startswith(prefix)]
         raise ValueError(
             f"the gap of {metric} was not measured in each epoch (missing: "
-            f"{', '.join(missing)}; measured: {', '.join(measured) or 'none'}): give "
+            f"{', '.join(missing)}; measured: {', '.join(others) or 'none'}): give "
             "`fit` validation data, validation_freq=1 and, from the start, LossGap"
         )
+    values = {name: np.array(values[name], float) for name in names}
     return {name: np.where(np.isfinite(x), x, np.nan) for name, x in values.items()}
 
 
 def standard_errors(history, metric="loss") -> dict[str, np.ndarray]:
-    """The standard errors that were measured, of parts and first batches; or `nan`."""
-    epochs = len(measurements(history, metric)[metric])
+    """The standard errors that were measured, by the names of `PARTS`; or `nan`.
+
+    `validation` is that of the validation's own mean, and `first_batches` that of the
+    difference of an epoch's first batches to what was measured after the epoch before.
+    """
+    epochs = len(measurements(history, metric)[""])
     history = getattr(history, "history", history)
-    names, prefix = [*PARTS, "first_batches"], "" if metric == "loss" else f"{metric}_"
-    errors = {x: np.array(history.get(f"{prefix}{x}_error", []), float) for x in names}
-    return {x: error for x, error in errors.items() if len(error) == epochs}
+    names = [*PARTS, "validation", "first_batches"]
+    errors = {x: np.array(history.get(error_key(x, metric), []), float) for x in names}
+    return {name: error for name, error in errors.items() if len(error) == epochs}
+
+
+def numbers_of_epochs(history, metric="loss"):
+    """The numbers of the epochs, from 1; of a resumed training as `fit` counts them."""
+    epochs = len(measurements(history, metric)[""])
+    numbers = np.array(getattr(history, "epoch", []), int) + 1
+    return numbers if len(numbers) == epochs else np.arange(1, epochs + 1)
 
 
 def may_be_chance(part, error):
     """Whether a part is within two standard errors of zero, or these are unknown."""
     return ~(np.abs(part) > 2 * error)
+
+
+def is_probable(part, error):
+    """Whether a part is within three standard errors of zero, if not within two."""
+    return ~may_be_chance(part, error) & (np.abs(part) <= 3 * error)
 
 
 def count_copies(x_train, x_val) -> int:

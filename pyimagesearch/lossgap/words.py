@@ -1,100 +1,116 @@
-"""The gap of a metric as a table and in words."""
+"""The gap of a metric as a table, and its reasons in words."""
 
 import numpy as np
 
-from .parts import PARTS, may_be_chance, measurements, split_gap, standard_errors
+from .gap import Gap
+from .parts import PARTS, is_probable, may_be_chance
+from .verdict import doubt_about_timing, verdict
 
-# Of most metrics whose names contain one of these (and not "loss") more is better.
-HIGHER = ["acc", "auc", "AUC", "precision", "recall", "f1", "F1", "iou", "io_u", "IoU"]
-HIGHER += ["score", "r2", "sensitivity", "specificity", "similarity", "corr", "kappa"]
-DOUBT = """Timing is in doubt: with nearly the same weights, the data of `fit` have a {}
-of {:.4f} where those of LossGap have {:.4f}. They may be augmented, weighted, in other batches, in
-one order in all epochs (sorted, or arrays with a seed), or the rows that validation_split leaves."""
-LAGGING = """Batch normalization makes inference mode, and so the validation, much worse. Most often
-its moving averages lag: more updates help, a smaller momentum, or computing the statistics anew."""
+# Smaller than this, a number is printed as 0.0000.
+ZERO = 5e-5
+ERRORS = """+- is one standard error: what is within two of zero may be chance, within three is called probable.
+To tell, measure more batches (`steps`; here --explain 60000), or validate on more data."""
+UNKNOWN_KIND = "no error is known for a metric like this"
 
 
 def table(history, metric="loss") -> str:
     """The metric, its gap and the parts: each epoch's, the last one's errors, means."""
-    parts, errors = split_gap(history, metric), standard_errors(history, metric)
-    values = measurements(history, metric)
-    columns = {name: values[name] for name in (metric, f"val_{metric}")}
-    columns |= {"gap": sum(parts.values()), **parts}
-    heads = [PARTS[x].heading if x in PARTS else f"/{x}" for x in ["epoch", *columns]]
-    rows = [*zip(*(heading.split("/") for heading in heads))]
-    for epoch, numbers in enumerate(zip(*columns.values()), start=1):
+    gap = Gap(history, metric)
+    columns = {metric: gap.values[""], f"val_{metric}": gap.values["val"]}
+    columns |= {"gap": gap.total, **gap.parts}
+    names = ["epoch", *columns]
+    headings = [PARTS[x].heading if x in PARTS else f"/{x}" for x in names]
+    rows = [*zip(*(heading.split("/", 1) for heading in headings))]
+    for epoch, numbers in zip(gap.epochs, zip(*columns.values())):
         rows.append([f"{epoch}", *(f"{number:.4f}" for number in numbers)])
-    last = [f"{errors[x][-1]:.4f}" if x in errors else "" for x in columns]
-    rows += [["+-", *last]] if errors else []
+    if gap.errors:
+        errors = [
+            f"{gap.errors[x][-1]:.4f}" if x in gap.errors else "" for x in columns
+        ]
+        rows.append([f"{gap.epochs[-1]} +-", *errors])
     rows.append(["mean", *(f"{numbers.mean():.4f}" for numbers in columns.values())])
     widths = [max(9, *(len(cell) + 1 for cell in column)) for column in zip(*rows)]
-    return "\n".join("".join(map(str.rjust, row, [5, *widths[1:]])) for row in rows)
+    widths[0] = 6
+    return "\n".join("".join(map(str.rjust, row, widths)) for row in rows)
 
 
 def in_words(history, metric="loss", higher_is_better=None) -> str:
-    """What the gaps of the first and the last epoch consist of, and why.
+    """What the gaps of the first and the last epoch consist of, why, and what to do.
 
-    `higher_is_better` is for metrics whose name does not say it, as those in `HIGHER`.
+    `higher_is_better` is for a metric of which neither the name nor the way in which it
+    changes with the loss says it.
     """
-    parts, errors = split_gap(history, metric), standard_errors(history, metric)
-    total, values = sum(parts.values()), measurements(history, metric)
-    epochs = np.flatnonzero(np.isfinite(total))
-    if len(epochs) == 0:
+    gap = Gap(history, metric, higher_is_better)
+    if len(gap.finite) == 0:
         return f"In no epoch is each {metric} a finite number: the gap cannot be split."
-    if higher_is_better is None:
-        higher_is_better = "loss" not in metric and any(x in metric for x in HIGHER)
-    better = "higher" if higher_is_better else "lower"
-    sense = "" if metric == "loss" else f" ({better} is better)"
-    doubt, lines = doubt_about_timing(history, metric, higher_is_better), []
-    none, last = np.zeros(len(total)), epochs[-1]
-    for epoch in sorted({epochs[0], last}):
-        size = f"{abs(total[epoch]):.4f} {'above' if total[epoch] > 0 else 'below'}"
-        size = size if abs(total[epoch]) >= 5e-5 else "to four decimals equal to"
-        both = f"the training {metric} is {size} the validation {metric}{sense}"
-        lines.append(f"In epoch {epoch + 1} {both}:")
-        # What makes the gap comes first, the largest on top.
-        sizes = {name: parts[name][epoch] * np.sign(total[epoch]) for name in parts}
-        for name in sorted(parts, key=lambda x: (sizes[x] <= 0, -abs(sizes[x]))):
-            part, error = parts[name][epoch], errors.get(name, none)[epoch]
-            worse = (part > 0) != higher_is_better
-            why = PARTS[name].worse if worse else PARTS[name].better
-            if abs(part) < 5e-5:
-                why = ""
-            elif np.isnan(error):
-                why = "of unknown error: too few batches, or no mean (AUC)"
-            elif may_be_chance(part, error):
-                why = "may be chance: more measured data would tell"
-            elif name == "timing" and doubt:
-                why = "in doubt: see below"
-            known = f" +- {error:<6.4f}" if name in errors else ""
-            label = f"{name.replace('_', ' '):{max(map(len, parts))}}"
-            lines.append(f"  {label}  {part:+.4f}{known}  {why}".rstrip())
-    lines += [doubt] if doubt else []
-    lag, error = (x.get("batch_normalization", none)[last] for x in (parts, errors))
-    large = abs(lag) > abs(values[f"val_{metric}"][last]) / 10
-    if (lag > 0) == higher_is_better and large and not may_be_chance(lag, error):
-        lines.append(LAGGING)
-    if len(epochs) < len(total):
+    doubt = doubt_about_timing(gap)
+    lines = []
+    for epoch in sorted({gap.finite[0], gap.finite[-1]}):
+        lines += lines_of_epoch(gap, epoch, doubt)
+    if gap.errors:
+        lines.append(ERRORS)
+    lines += verdict(gap, doubt)
+    if len(gap.finite) < len(gap.total):
         lines.append("Epochs in which a value is no finite number are left out.")
     return "\n".join(lines)
 
 
-def doubt_about_timing(history, metric, higher_is_better):
-    """Say that `fit` has other data than LossGap, where its first batches show it.
+def lines_of_epoch(gap, epoch, doubt):
+    """The gap of an epoch and its parts: what makes it, then what is against it."""
+    total = gap.total[epoch]
+    size = f"{abs(total):.4f} {'above' if total > 0 else 'below'}"
+    if abs(total) < ZERO:
+        size = "to four decimals equal to"
+    better = "higher" if gap.higher_is_better else "lower"
+    sense = "" if gap.metric == "loss" else f" ({better} is better)"
+    both = f"the training {gap.metric} is {size} the validation {gap.metric}{sense}"
+    lines = [f"In epoch {gap.epochs[epoch]} {both}:"]
+    towards = {name: part[epoch] * np.sign(total) for name, part in gap.parts.items()}
+    largest_first = sorted(towards, key=lambda name: -abs(towards[name]))
+    makes_it = [name for name in largest_first if towards[name] > 0]
+    against_it = [name for name in largest_first if towards[name] <= 0]
+    lines += [line_of_part(gap, name, epoch, doubt) for name in makes_it]
+    if makes_it and against_it:
+        lines.append("  against it:")
+    return lines + [line_of_part(gap, name, epoch, doubt) for name in against_it]
 
-    An epoch's first eighth has nearly the weights measured after the epoch before: the
-    same mean, but for three errors, and for what gets better within the epochs.
-    """
-    values, errors = measurements(history, metric), standard_errors(history, metric)
-    first = getattr(history, "history", history).get(f"first_batches_{metric}", [])
-    measured = values.get(f"fit_data_{metric}", values[f"training_mode_{metric}"])
-    if "first_batches" not in errors or len(first) != len(measured):
+
+def line_of_part(gap, name, epoch, doubt):
+    label = name.replace("_", " ").ljust(max(map(len, gap.parts)))
+    error = f" +- {gap.errors[name][epoch]:<6.4f}" if name in gap.errors else ""
+    why = reason(gap, name, epoch, doubt)
+    return f"  {label}  {gap.parts[name][epoch]:+.4f}{error}  {why}".rstrip()
+
+
+def reason(gap, name, epoch, doubt):
+    """Why a part is what it is, as surely as its error allows."""
+    part = gap.parts[name][epoch]
+    if abs(part) < ZERO:
         return ""
-    change = measured[-1] - measured[0]
-    better = change if (change > 0) == higher_is_better else 0
-    rows = np.array([first[1:], errors["first_batches"][1:], measured[:-1]], float)
-    first, error, measured = rows[:, np.isfinite(rows).all(axis=0)]
-    limit, difference = 3 * np.sqrt(np.sum(error**2)), np.sum(first - measured)
-    if min(0, better) - limit <= difference <= max(0, better) + limit:
-        return ""
-    return DOUBT.format(metric, first.mean(), measured.mean())
+    training_is_worse = gap.is_worse(part)
+    why = PARTS[name].worse if training_is_worse else PARTS[name].better
+    if training_is_worse and PARTS[name].reason:
+        why += f" (reason {PARTS[name].reason})"
+    if name not in gap.errors:
+        return why
+    error = gap.errors[name][epoch]
+    if np.isnan(error):
+        return why_unknown(gap, name, epoch)
+    if may_be_chance(part, error):
+        return "may be chance"
+    if name == "timing" and doubt:
+        return "in doubt: see below"
+    return f"probably {why}" if is_probable(part, error) else why
+
+
+def why_unknown(gap, name, epoch):
+    """Why the error of a part is unknown, as far as a history tells."""
+    if "validation" not in gap.errors:
+        # LossGap has one for each metric whose batches have errors at all.
+        return UNKNOWN_KIND if gap.loss_has_errors else "its error is unknown"
+    others = [gap.errors[x][epoch] for x in [*gap.parts, "validation"] if x != name]
+    if name == list(gap.parts)[-1] and np.isfinite(others).all():
+        return "depends on the batch, and the validation's are of another size"
+    if name == list(gap.parts)[-1] and np.isfinite(others[:-1]).all():
+        return "its error is unknown: of the validation too few batches are known"
+    return "its error is unknown: too few batches"

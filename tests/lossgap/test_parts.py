@@ -1,0 +1,71 @@
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from conftest import ROOT
+from histories import SIX, THREE
+
+from pyimagesearch.lossgap import count_copies, split_gap
+from pyimagesearch.lossgap.parts import PARTS, parts_by_measurement
+
+
+def test_the_parts_are_what_each_loss_is_above_the_next_and_add_up_to_the_gap():
+    three = {"timing": [0.15, -0.01], "regularization": [0.05, 0.06]}
+    three["memorization_and_data"] = [-0.1, -0.1]
+    six = {"timing": [0.05, -0.02], "augmentation_and_weights": [0.1, 0.01]}
+    six |= {"regularization": [0.03, 0.05], "batch_normalization": [0.02, 0.01]}
+    six |= {"memorization": [-0.04, -0.13], "data": [-0.06, 0.03]}
+    for losses, expected in [(THREE, three), (SIX, six)]:
+        parts = split_gap(losses)
+        assert list(parts) == list(expected)
+        for name, part in parts.items():
+            np.testing.assert_allclose(part, expected[name])
+        np.testing.assert_allclose(sum(parts.values()), [0.1, -0.05])
+
+
+def test_the_list_of_parts_is_in_the_order_of_measurement():
+    measured = ["fit_data", "batch_statistics", "held_out"]
+    assert list(PARTS)[:-1] == list(parts_by_measurement(measured).values())
+    assert list(PARTS)[-1] in parts_by_measurement([]).values()
+
+
+@pytest.mark.parametrize("name", THREE)
+def test_what_was_not_measured_in_each_epoch_cannot_be_split(name):
+    for short in ([], [0.4]):
+        with pytest.raises(
+            ValueError, match=rf"\(missing: {name}; .*\): give .*LossGap"
+        ):
+            split_gap({**THREE, name: short})
+    with pytest.raises(ValueError, match="loss, training_mode_loss.*measured: none"):
+        split_gap({})
+    with pytest.raises(ValueError, match="gap of auc .*missing: auc, .*measured: loss"):
+        split_gap(THREE, "auc")
+    others = {"training_mode_my_mode_acc": [1]}
+    with pytest.raises(ValueError, match="measured: my_mode_acc"):
+        split_gap(others)
+
+
+def test_images_copied_from_one_set_into_the_other_are_counted():
+    x_train, x_val = np.random.default_rng(0).random((2, 20, 4, 4), dtype="float32")
+    assert count_copies(x_train, x_val) == 0
+    x_val[[2, 3, 7]] = x_train[[5, 5, 19]]
+    assert count_copies(x_train, x_val) == 3
+    for other in (x_val.astype("float64"), x_val[..., np.newaxis]):
+        with pytest.raises(ValueError, match="dtypes or shapes"):
+            count_copies(x_train, other)
+
+
+def test_words_and_numbers_need_neither_tensorflow_nor_matplotlib():
+    program = (
+        "import sys; from pyimagesearch.lossgap import in_words, split_gap, table\n"
+        f"history = {THREE}\n"
+        "print(table(history), in_words(history), split_gap(history))\n"
+        "assert not {'keras', 'tensorflow', 'matplotlib'} & set(sys.modules)\n"
+        "import pyimagesearch.lossgap as folder\n"
+        "print(hasattr(folder, 'no such name'), folder.__all__)"
+    )
+    command = [sys.executable, "-c", program]
+    ran = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
+    assert "In epoch 1 the training loss" in ran.stdout
+    assert "False ['LossGap', 'count_copies', 'draw_gap'," in ran.stdout
