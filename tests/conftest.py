@@ -19,7 +19,15 @@ os.environ["MPLBACKEND"] = "agg"
 sys.path.insert(0, str(ROOT))
 
 # Sets what TensorFlow reads when it is imported, which other tests may do first.
+import tensorflow as tf
+
 import fashion_mnist  # noqa: F401
+
+# Two processors for what tests several replicas.
+(CPU,) = tf.config.list_physical_devices("CPU")
+tf.config.set_logical_device_configuration(
+    CPU, [tf.config.LogicalDeviceConfiguration()] * 2
+)
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ from sklearn.metrics import classification_report
 import fashion_mnist
 from pyimagesearch import dataset
 from pyimagesearch.lossgap import in_words, split_gap, table
+from pyimagesearch.lossgap.samples import source_of
 
 REPORTED = {"loss", "accuracy", "val_loss", "val_accuracy"}
 LABEL_NAMES = ["top", "trouser", "pullover", "dress", "coat"]
@@ -39,6 +40,7 @@ def training(tmp_path_factory):
 
     def look_and_fit(model, batches, callbacks, **options):
         seen.model, seen.batches, seen.loss_gap = model, batches, callbacks[0]
+        seen.validation = options["validation_data"]
         return fit(model, batches, callbacks=callbacks, **options)
 
     fit, folder = keras.Sequential.fit, tmp_path_factory.mktemp("with a space")
@@ -88,7 +90,8 @@ def test_the_command_at_the_end_plots_the_history_without_tensorflow(training):
 def test_the_history_is_a_dict_of_lists_of_floats_and_nothing_else_is_left(training):
     modes = ["training_mode", "inference_mode", "batch_statistics", "first_batches"]
     measured = {f"{mode}_{metric}" for mode in modes for metric in ("loss", "accuracy")}
-    errors = {f"{x}_error" for x in [*split_gap(training.history), "first_batches"]}
+    errors = {f"{x}_error" for x in split_gap(training.history)}
+    errors |= {"first_batches_error", "validation_error"}
     errors |= {f"accuracy_{name}" for name in errors}
     assert set(training.history) == REPORTED | measured | errors
     for values in training.history.values():
@@ -114,6 +117,11 @@ def test_each_epoch_has_all_training_images_in_an_order_of_its_own(training):
     assert len(epochs[0]) == 320 and not np.array_equal(*epochs)
     first, second = (sorted(image.tobytes() for image in epoch) for epoch in epochs)
     assert first == second
+
+
+def test_tf_data_does_not_tune_what_needs_no_tuning(training):
+    for batches in (training.batches, training.validation):
+        assert batches.options().autotune.enabled is False
 
 
 def press_ctrl_c(*args, **options):
@@ -158,15 +166,16 @@ def by_hand(model, x, y, dropout, batch_statistics):
 
 
 def test_the_losses_and_accuracies_measured_are_those_of_a_loop_by_hand(training):
-    sample = training.loss_gap.data["x"]  # in an order of its own
-    assert len(sample["x"]) == 100
+    sample = training.loss_gap.samples["x"]["x"]
+    x, y = map(np.concatenate, zip(*sample))  # in an order of its own
+    assert len(x) == 100
     for name, *modes in [
         ("inference_mode", False, False),
         ("batch_statistics", False, True),
         # The seeds of dropout were put back: they are those of the measurement.
         ("training_mode", True, True),
     ]:
-        loss, accuracy = by_hand(training.model, sample["x"], sample["y"], *modes)
+        loss, accuracy = by_hand(training.model, x, y, *modes)
         assert training.history[f"{name}_loss"][-1] == pytest.approx(loss, rel=1e-4)
         assert training.history[f"{name}_accuracy"][-1] == pytest.approx(accuracy)
 
@@ -178,14 +187,20 @@ def pairs(x, y):
 @pytest.mark.parametrize("n, sizes", [(1000, (220, 220, 100)), (7, (220, 20, 20))])
 def test_held_out_images_are_never_trained_on(n, sizes, path, monkeypatch, capsys):
     def look(model, batches, callbacks, **options):
-        given.extend([batches, *callbacks[0].data.values()])
+        loss_gap = callbacks[0]
+        sources = [
+            source_of(name, loss_gap.given[name], loss_gap.batch_size, loss_gap.steps)
+            for name in ("x", "held_out")
+        ]
+        given.extend([batches, *(source.draw()["x"] for source in sources)])
         raise KeyboardInterrupt
 
     given = []
     monkeypatch.setattr(keras.Sequential, "fit", look)
     assert stopped(path, capsys, f"--explain {n} --hold-out 100")
-    trained_on = pairs(*map(np.concatenate, zip(*given[0])))
-    sample, held_out = [pairs(data["x"], data["y"]) for data in given[1:]]
+    trained_on, sample, held_out = [
+        pairs(*map(np.concatenate, zip(*batches))) for batches in given
+    ]
     assert (len(trained_on), len(sample), len(held_out)) == sizes
     x, y, *_ = images()
     rest = {image: y for image, y in pairs(x, y).items() if image not in trained_on}

@@ -1,7 +1,19 @@
 """Measure why the validation loss differs from the training loss.
 
 Copy this folder into your project: it needs Keras on TensorFlow, NumPy, matplotlib, and
-nothing else.
+nothing else. From the callback down:
+
+    callback    LossGap: what happens at each of `fit`'s calls, and in which order
+    told        what `fit` was told: the data to measure, by `stack`
+    samples     which examples are measured
+    passes      what is measured of them, in the `modes` of the model
+    metrics     what each batch does to the metrics; `batch_size`: what depends on it
+    epoch       what an epoch leaves in the history, with the `errors`
+
+    parts       the one list of the parts, and their numbers from a history
+    words       table, in_words; `gap` and `direction` read the history for them
+    verdict     what a gap means, and what to do
+    figure      draw_gap
 """
 
 from importlib import import_module

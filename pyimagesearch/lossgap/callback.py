@@ -1,24 +1,21 @@
-"""Measure why the validation loss differs from the training loss."""
-
-import warnings
-from inspect import stack
-from itertools import pairwise
+"""LossGap: what happens at each of `fit`'s calls, and in which order."""
 
 import keras
 import numpy as np
 
-from .errors import values_of_batches, variance
-from .modes import BatchNormalizationModes, OtherMode, overrides, unchanged
-from .samples import may_be_endless, samples
+from .batch_size import BatchSizes
+from .epoch import Epoch
+from .modes import warn_of_own_steps
+from .passes import Pass, measure, passes_of, warn_of_other_batches
+from .samples import refuse_stateful_layers, source_of
+from .stack import warn
+from .told import NO_VALIDATION, Told
 
-# The part that each measurement begins: what it is above the next one that is made.
-PART_OF = {
-    "fit_data": "augmentation_and_weights",
-    "training_mode": "regularization",
-    "batch_statistics": "batch_normalization",
-    "inference_mode": "memorization",
-    "held_out": "data",
-}
+AS_FIT = (
+    "give no x, where `fit` has arrays; or x, batch_size and sample_weight as `fit` and the "
+    "validation have them, and as fit_data what is weighted or more for `fit` alone"
+)
+FIRST = "put LossGap before all other callbacks, and do without SwapEMAWeights"
 
 
 class LossGap(keras.callbacks.Callback):
@@ -27,7 +24,7 @@ class LossGap(keras.callbacks.Callback):
     Keras' training loss is an average over the epoch, in training mode. This callback
     adds losses to the logs that are measured *after* the epoch:
 
-    - `fit_data_loss`, only with `fit_data`: in training mode, on such data;
+    - `fit_data_loss`, in training mode, on data as `fit` augments or weights them, if so;
     - `training_mode_loss`: with dropout, and with each batch's own statistics;
     - `batch_statistics_loss`, only with `keras.layers.BatchNormalization`: in inference
       mode, but for these layers, which are as in training mode;
@@ -35,56 +32,48 @@ class LossGap(keras.callbacks.Callback):
     - `held_out_loss`, only with `held_out`: the same on data never trained on.
 
     The `History` that `fit` returns has the same of each metric that is one number
-    (`training_mode_accuracy`), the standard errors of the gap's parts (`timing_error`),
-    and what the first eighth of each epoch had (`first_batches_loss`).
+    (`training_mode_accuracy`), and standard errors (`timing_error`; `nan` if unknown).
 
     Example:
     ```python
-    loss_gap = LossGap(x_train, y_train, batch_size=64, steps=100)
-    history = model.fit(x_train, y_train, batch_size=64, validation_data=(x_val, y_val),
-                        callbacks=[loss_gap, CSVLogger("log.csv")])  # it stands first
-    print(in_words(history), in_words(history, "accuracy"))
+    history = model.fit(x_train, y_train, validation_data=(x_val, y_val), epochs=3,
+                        callbacks=[LossGap(steps=150), CSVLogger("log.csv")])
+    print(in_words(history), in_words(history, "accuracy"), sep="\n")
     ```
+    It stands first: others see what it measures, and have not changed the weights.
 
     Args:
-        x: the training data, prepared as the *validation* data are. Arrays of the shape
-            `(n, ...)`, or dicts, lists or tuples of them; or a data set (`tf.data`,
-            `PyDataset`) with `fit`'s batches, mixed, the same in each pass.
+        x: the training data; by default `fit`'s own, with its batch size, order and
+            weights. Only if `fit` has a data set or a generator: the same examples, but
+            prepared as for the *validation*. Arrays of the shape `(n, ...)`, or dicts,
+            lists or tuples of them; or a data set with the same batches in each pass,
+            built anew, as reading that of `fit` changes its order.
         y: the labels, as for `fit`; `None` if `x` has them.
-        batch_size: examples in a batch, for arrays: that of `fit`.
+        batch_size: examples in a batch of arrays: `fit`'s.
         sample_weight: weights, if the validation data have such weights, too.
         steps: batches to measure of each (default: all); of arrays, others each epoch.
         held_out: `(x, y)`, `(x, y, sample_weight)` or a data set: from the same source
             as the training data, but never given to `fit`.
-        fit_data: the same, but built as `fit`'s, if that is augmented or weighted, with
-            a seed of its own: `fit`'s noise is known to the network. For
-            `class_weight={0: 1.0, 1: 5.0}`, `(x, y, np.array([1.0, 5.0])[y])`.
-            Augmentation layers inside the model need none: they are regularization.
-
-    Raises:
-        ValueError: what cannot be measured, before the first epoch; no `val_loss`.
-
-    Errors come from the spread of single batches, wider where these are few, so that
-    two hold 95 %; they are `nan` of one batch (validate in smaller ones) and of an AUC.
+        fit_data: the training data once more, as `fit` augments or weights them; with a
+            seed of its own, as the network knows `fit`'s noise. (Augmentation layers
+            inside the model are regularization.)
 
     Limits:
-    - The training goes on as if nothing had been measured, but for `keras.random`
-      without a seed, `tf.random` in an eager model, and what layers keep in Python.
-    - A data set must be built anew from the source, with augmentation layers of its
-      own: reading the one that `fit` shuffles, through `take` too, changes its order.
-    - With `validation_split`, split by hand, and give what `fit` trains on.
-    - A loss that depends on the batch (RMSE, Dice) needs a validation in such batches.
-    - Penalties (L1, L2) are in both losses, and so in no part of the gap.
+    - Nothing is changed in the training, but for `keras.random` without a seed,
+      `tf.random` in an eager model, what layers keep in Python, and the order of a
+      validation data set that shuffles, if there is an AUC or the like.
+    - Layers of `keras.random` that are on in both modes: timing's error lacks their luck.
+    - Penalties (L1, L2) are in both losses: only how they change is in a part, timing.
     - `BatchNormalization(renorm=True)` uses moving averages in training mode, too.
     - `EarlyStopping("inference_mode_loss")` needs `mode="min"`.
     - `fit(epochs=1)` in a loop gives a history each: join their lists, name by name.
     """
 
-    async_safe = True  # Keras need not wait for it: each batch has its own place
+    async_safe = True  # Keras may call it late for a batch: each has its own place
 
     def __init__(
         self,
-        x,
+        x=None,
         y=None,
         batch_size=None,
         sample_weight=None,
@@ -95,150 +84,104 @@ class LossGap(keras.callbacks.Callback):
         super().__init__()
         if keras.config.backend() != "tensorflow":
             raise ValueError("LossGap needs Keras on TensorFlow (KERAS_BACKEND)")
-        data = {"x": (x, y, sample_weight), "held_out": held_out, "fit_data": fit_data}
-        data = {name: given for name, given in data.items() if given is not None}
-        self.samples = {x: samples(x, data[x], batch_size, steps) for x in data}
-        self.on_epoch_begin(0)  # a first sample, which shows what is wrong
+        x = None if x is None else (x, y, sample_weight)
+        given = {"x": x, "held_out": held_out, "fit_data": fit_data}
+        self.given = {name: data for name, data in given.items() if data is not None}
+        self.batch_size, self.steps = batch_size, steps
 
     def on_train_begin(self, logs=None):
         self.history = self.model.history.history  # that of `fit`
-        self.validation, self.weights = {}, None  # not seen, if a callback validates
-        stateful = [getattr(x, "stateful", 0) for x in self.model._flatten_layers()]
-        if any(stateful) and any("batch_size" in x for x in self.data.values()):
-            raise ValueError("LossGap mixes arrays: for stateful=True give data sets")
-        warn_of(self.model)
-        # Inference mode is first: it builds the model, under the names of `fit`.
-        self.passes = {"inference_mode": (self.model, "x")}
-        once = self.measure(steps=1)
-        normalization = BatchNormalizationModes(self.model)
-        training = OtherMode(self.model, normalization, training=True)
-        statistics = OtherMode(self.model, normalization, training=False)
-        models = [training, training, statistics, self.model, self.model]
-        passes = zip(PART_OF, models, ["fit_data", "x", "x", "x", "held_out"])
-        self.passes = {n: (model, d) for n, model, d in passes if d in self.data}
-        if not normalization.layers:
-            del self.passes["batch_statistics"]
-        # A batch of each shows what does not fit, before an epoch is spent on it.
-        again = self.measure(steps=1)
-        losses = [means["inference_mode"][-1]["loss"] for means in (once, again)]
-        if not np.isclose(*losses, rtol=1e-4, equal_nan=True):
-            warn(
-                "LossGap: x gives other batches in each pass, which makes the parts wrong, "
-                "and disturbs `fit` if x is its own: give arrays, or an unshuffled data set"
-            )
+        self.told = Told(self.model)
+        self.sources = self.sources_to_measure()
+        self.samples = {}
+        self.on_epoch_begin(0)  # a first sample, to try
+        warn_of_own_steps(self.model)
+        self.prepare_passes()
+        self.batch_sizes = BatchSizes(self.model, self.sources["x"], self.told)
+        self.weights, self.has_warned_of = None, set()
+        self.warn_of_differences(self.params.get("steps"))
+
+    def sources_to_measure(self):
+        """What draws samples of the data that were given, or else of `fit`'s."""
+        told, data = self.told, self.given
+        if "x" not in data:
+            data = told.data_to_measure() | data
+        size, mixed = self.batch_size or told.batch_size(), told.order_is_mixed()
+        sources = {
+            name: source_of(name, data[name], size, self.steps, mixed) for name in data
+        }
+        refuse_stateful_layers(self.model, sources.values())
+        return sources
+
+    def prepare_passes(self):
+        """Make the passes, and try a batch of each, before an epoch is spent on it."""
+        # The model itself is first: `fit` would build it, and name its variables so.
+        inference = [Pass("inference_mode", self.model, "x")]
+        first_try = measure(self.model, inference, self.samples, steps=1)
+        if first_try["inference_mode"].from_sums:
+            self.samples |= self.told.validation_to_measure()
+        self.passes = passes_of(self.model, self.samples)
+        second_try = measure(self.model, self.passes, self.samples, steps=1)
+        warn_of_other_batches(first_try, second_try)
 
     def on_epoch_begin(self, epoch, logs=None):
-        self.training = {}
-        self.data = {name: next(of) for name, of in self.samples.items()}
+        self.samples |= {name: source.draw() for name, source in self.sources.items()}
+        self.epoch = Epoch(self.sources, self.model.steps_per_execution)
 
     def on_train_batch_end(self, batch, logs=None):
-        self.training[batch] = logs
+        self.epoch.training[batch] = logs
 
     def on_test_batch_begin(self, batch, logs=None):
         if batch == 0:
-            self.validation = {}
-            self.weights = [np.sum(x) for x in self.model.get_weights()]
+            self.epoch.validation = {}
+            self.weights = sums_of_weights(self.model)
 
     def on_test_batch_end(self, batch, logs=None):
-        self.validation[batch] = logs
+        self.epoch.validation[batch] = logs
 
     def on_epoch_end(self, epoch, logs=None):
         if "val_loss" not in logs:
-            raise ValueError("LossGap: `fit` needs validation_data, validation_freq=1")
-        weights = [np.sum(x) for x in self.model.get_weights()]
-        if self.weights and not np.array_equal(self.weights, weights, equal_nan=True):
-            warn(
-                "LossGap: `fit` validated other weights, whose gap this is not: put it "
-                "before all other callbacks, and do without SwapEMAWeights"
-            )
-        # Its weights are nearly those that were measured after the epoch before.
-        self.eighth = sorted(self.training)[: max(1, len(self.training) // 8)]
-        means = self.measure()
+            raise ValueError(NO_VALIDATION)
+        if not self.params.get("steps"):  # Keras did not know them: they are counted
+            self.warn_of_differences(len(self.epoch.training))
+        self.warn_of_other_weights()
+        self.batch_sizes.look_at_validation(len(self.epoch.validation))
+        self.epoch.measured = measure(self.model, self.passes, self.samples)
+        self.batch_sizes.compare()
         for metric in [name for name in logs if f"val_{name}" in logs]:
-            values = {f"{name}_{metric}": means[name][-1].get(metric) for name in means}
+            values = self.epoch.values(metric)
             if not all(map(np.isscalar, [logs[metric], *values.values()])):
                 continue  # an F1 score of each class, for example
-            more = self.errors_of_parts(means, metric)
-            more[f"first_batches_{metric}"] = self.training[self.eighth[-1]][metric]
+            batches, differs = self.epoch.batches(metric), self.batch_sizes.differ
+            record = self.epoch.errors(metric, batches, metric in differs)
+            if "x" in self.given:  # which may not be the data of `fit`
+                record |= self.epoch.first_batches(metric, batches)
             # Only the losses are logged: Keras' line for each epoch is long enough.
-            (logs if metric == "loss" else more).update(values)
-            for name, value in more.items():
+            if metric == "loss":
+                logs.update(values)
+            else:
+                record |= values
+            for name, value in record.items():
                 self.history.setdefault(name, []).append(float(value))
 
-    def measure(self, **steps):
-        """Evaluate each mode; return the means, as Keras has them after each batch."""
-        means = {}
-        for name, (model, data) in self.passes.items():
-            kept = means[name] = []
-            keep = keras.callbacks.Callback()
-            keep.on_test_batch_end = lambda _, logs, kept=kept: kept.append(logs)
-            arguments = {**self.data[data], **steps, "callbacks": [keep]}
-            with unchanged(self.model):
-                self.model.reset_metrics()
-                model.evaluate(**arguments, verbose=0)
-            if not kept or "loss" not in kept[-1]:
-                raise ValueError("LossGap: no loss: empty data, or an own test_step")
-        return means
+    def warn_of_differences(self, batches_of_fit):
+        """Say where the data that were given are not what `fit` was told."""
+        has_fit_data, x = "fit_data" in self.given, self.sources["x"]
+        if "x" in self.given and self.told.arguments:
+            found = self.told.differences(x, has_fit_data, batches_of_fit)
+            self.warn_once("; ".join(found), AS_FIT)
 
-    def errors_of_parts(self, means, metric):
-        """The standard error of each part, from the values of single batches."""
-        means = {**means, "val": [self.validation[x] for x in sorted(self.validation)]}
-        values = {name: values_of_batches(means[name], metric) for name in means}
-        first, steps = next(iter(means)), len(self.training)
-        n, whole = values[first].shape[1], variance(values[first])
-        # The share of `fit`'s data that is measured, 0 of another draw of them.
-        share = {"inference_mode": not may_be_endless(self.data["x"]["x"])}
-        arrays = "batch_size" in self.data.get("fit_data", {})
-        share[first] = arrays if first == "fit_data" else share["inference_mode"]
-        share = {name: share[name] * values[name].shape[1] / steps for name in share}
-        own = {name: variance(values[name], share.get(name, 0)) for name in values}
+    def warn_of_other_weights(self):
+        weights = sums_of_weights(self.model)
+        if self.weights and not np.array_equal(self.weights, weights, equal_nan=True):
+            what = "`fit` validated other weights, whose gap this is not"
+            self.warn_once(what, FIRST)
 
-        def of_difference(name, other):  # of the same batches, if they are as many
-            name, other = values[name], values[other]
-            return variance(name - other) if name.shape == other.shape else np.nan
-
-        # `fit` had another sample or, of the same, other dropout: modes differ by it.
-        drawn = of_difference("training_mode", "inference_mode")
-        if first == "fit_data" and drawn:
-            drawn *= whole / variance(values["training_mode"])
-        more = 2 * drawn * min(1, share[first]) if share[first] else whole * n / steps
-        variances = {"timing": own[first] + more}
-        for name, other in pairwise(means):
-            same = other not in ("held_out", "val")  # the same examples
-            both = of_difference(name, other) if same else own[name] + own[other]
-            variances[PART_OF[name]] = both
-        if "held_out" not in means:
-            variances["memorization_and_data"] = variances.pop("memorization")
-        variances["first_batches"] = whole * (n / len(self.eighth) + 1 - share[first])
-        prefix = "" if metric == "loss" else f"{metric}_"
-        known = 1 if is_mean(self.model, metric) else np.nan
-        return {f"{prefix}{x}_error": known * np.sqrt(variances[x]) for x in variances}
+    def warn_once(self, what, advice):
+        if what and what not in self.has_warned_of:
+            self.has_warned_of.add(what)
+            warn(f"{what}: {advice}")
 
 
-def is_mean(model, name):
-    """Whether a metric of the logs is a mean over examples, as an AUC is not."""
-    metrics = [y for x in model.metrics for y in getattr(x, "metrics", [x])]
-    # With several outputs, the name of the output comes first.
-    means = {type(x).result for x in metrics if f"_{name}".endswith(f"_{x.name}")}
-    return name == "loss" or means == {keras.metrics.Mean.result}
-
-
-def warn(message):
-    """Warn at the line that called `fit`, and not at one of Keras'."""
-    paths = (keras.__path__[0], __file__)
-    inside = [frame.filename.startswith(paths) for frame in stack(0)]
-    warnings.warn(message, stacklevel=inside.index(False) + 1)
-
-
-def warn_of(model):
-    """Say why the parts of a model's gap may not be what they are called."""
-    names = ["train_step", "test_step", "evaluate"]
-    doubts = [f"a {name} of its own" for name in names if overrides(model, name)]
-    replicas = model.distribute_strategy.num_replicas_in_sync
-    if replicas > 1 and BatchNormalizationModes(model).layers:
-        doubts.append(f"batch normalization in {replicas} replicas")
-    if doubts:
-        warn(
-            f"LossGap: the model has {' and '.join(doubts)}: the parts of its gap hold "
-            "only where that computes what Keras' own does, and does on whole batches"
-        )
+def sums_of_weights(model):
+    return [np.sum(x) for x in model.get_weights()]

@@ -1,4 +1,4 @@
-"""A model's `evaluate` in other modes; its state is put back afterwards."""
+"""A model's `evaluate` in other modes, after which its state is put back."""
 
 import random
 from contextlib import contextmanager
@@ -10,9 +10,22 @@ import numpy as np
 import tensorflow as tf
 from keras.layers import BatchNormalization
 
+from .stack import warn
+
 
 def overrides(model, name):
     return getattr(type(model), name) is not getattr(keras.Model, name)
+
+
+def warn_of_own_steps(model):
+    """Say why the parts of a model's gap may not be what they are called."""
+    names = ["train_step", "test_step", "evaluate"]
+    own = [f"a {name} of its own" for name in names if overrides(model, name)]
+    if own:
+        warn(
+            f"the model has {' and '.join(own)}: the parts of its gap hold only where "
+            "that computes what Keras' own does, and does on whole batches"
+        )
 
 
 class OtherMode(keras.Model):
@@ -23,12 +36,15 @@ class OtherMode(keras.Model):
     """
 
     def __init__(self, model, normalization, training):
-        super().__init__()
-        self.inner = model
-        self.normalization = normalization
-        self.training = training
-        self.mean = keras.metrics.Mean()
-        self.compile(run_eagerly=model.run_eagerly, jit_compile=model.jit_compile)
+        # Under a strategy of several replicas it is compiled where the model was.
+        with model.distribute_strategy.scope():
+            super().__init__()
+            self.inner = model
+            self.normalization = normalization
+            self.training = training
+            self.mean = keras.metrics.Mean()
+            self.compile(run_eagerly=model.run_eagerly, jit_compile=model.jit_compile)
+        self.built = True  # as `inner` is
         self.steps_per_execution = model.steps_per_execution
 
     def test_step(self, data):
@@ -41,9 +57,18 @@ class OtherMode(keras.Model):
             y_pred = self.inner(x, **mode)
         mode = mode_of(self.inner.compute_loss, self.training)
         loss = self.inner.compute_loss(x, y, y_pred, sample_weight, **mode)
-        self.mean.update_state(loss, sample_weight=tf.shape(tf.nest.flatten(x)[0])[0])
+        # This loss is 1; under a strategy newer versions of Keras divide each loss by the
+        # number of replicas, which is what is left of it here, and undone.
+        one = keras.losses.MeanSquaredError()(tf.ones((1, 1)), tf.zeros((1, 1)))
+        self.mean.update_state(
+            loss / tf.cast(one, loss.dtype),
+            sample_weight=tf.shape(tf.nest.flatten(x)[0])[0],
+        )
         metrics = self.inner.compute_metrics(x, y, y_pred, sample_weight)
         return {**metrics, "loss": self.mean.result()}
+
+    def get_metrics_result(self):
+        return {**self.inner.get_metrics_result(), "loss": self.mean.result()}
 
 
 def mode_of(method, training):
@@ -68,6 +93,7 @@ class BatchNormalizationModes:
                 self.modes[layer] = training
             return call(*args, **kwargs, **mode_of(call, self.modes.get(layer)))
 
+        # An attribute of the layer hides the method of its class, until it is deleted.
         for layer in self.layers:
             layer.call = partial(call_in_mode, layer, layer.call)
         try:
@@ -87,12 +113,16 @@ def unchanged(model):
     # Only `fit` changes the optimizer's, and they may be larger than the model.
     others = {id(variable.value) for variable in model.optimizer.variables}
     variables = {id(part): part for part in parts if id(part) not in others}
-    values = [tf.identity(variable) for variable in variables.values()]
+    # Each replica of several has a value of its own.
+    variables = [
+        x for part in variables.values() for x in getattr(part, "values", [part])
+    ]
+    values = [tf.identity(variable) for variable in variables]
     of_python, of_numpy = random.getstate(), np.random.get_state()
     try:
         yield
     finally:
         random.setstate(of_python)
         np.random.set_state(of_numpy)
-        for variable, value in zip(variables.values(), values):
+        for variable, value in zip(variables, values):
             variable.assign(value)

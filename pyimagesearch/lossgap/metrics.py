@@ -1,0 +1,116 @@
+"""What single batches do to the metrics of a model, and whose errors can be known."""
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from .errors import pseudo_values
+
+# Keras' metrics that are computed from sums over examples, and change smoothly with
+# these. Not those that jump, as PrecisionAtRecall does, nor counts, as TruePositives.
+FROM_SUMS = (
+    keras.metrics.AUC,
+    keras.metrics.FBetaScore,
+    keras.metrics.IoU,
+    keras.metrics.Precision,
+    keras.metrics.R2Score,
+    keras.metrics.Recall,
+    keras.metrics.RootMeanSquaredError,
+)
+
+
+def metrics_by_name(model):
+    """The metrics of a compiled model, once it has measured, by their names in the logs."""
+    named = {}
+    for metric in model.metrics:
+        if hasattr(
+            metric, "metrics"
+        ):  # all that were compiled, and results in one order
+            named |= zip(metric.result(), metric.metrics)
+        else:
+            named[metric.name] = metric
+    return named
+
+
+def is_of_keras(thing):
+    return thing.__module__.split(".")[0] == "keras"
+
+
+def is_mean(metric):
+    """Whether its result is a mean over examples, or at least over batches."""
+    return getattr(type(metric), "result", None) is keras.metrics.Mean.result
+
+
+def is_from_sums(metric):
+    """Whether its result without a batch can be had by subtracting what that added.
+
+    Of a class that is not Keras' own, nobody can know.
+    """
+    return isinstance(metric, FROM_SUMS) and is_of_keras(metric)
+
+
+class Recorder(keras.callbacks.Callback):
+    """Keeps what each batch of an `evaluate` does to the metrics of a model.
+
+    These are the `logs` after each batch, with means over the batches until then, and
+    the `sums` from which other metrics are computed. It is not `async_safe`, so that
+    Keras waits until they are read. `model` is that of the mode, which updates the
+    metrics of `measured_model`.
+    """
+
+    def __init__(self, measured_model):
+        super().__init__()
+        self.measured_model = measured_model
+        self.logs, self.sums = [], []
+
+    def on_test_batch_end(self, batch, logs=None):
+        if not self.logs:
+            self.metrics = metrics_by_name(self.measured_model)
+            self.from_sums = {x: m for x, m in self.metrics.items() if is_from_sums(m)}
+        if self.model.distribute_strategy.num_replicas_in_sync > 1:
+            # The logs of Keras 3.5 are those of the first replica.
+            results = self.model.get_metrics_result()
+            logs = {name: np.asarray(x).tolist() for name, x in results.items()}
+        self.logs.append(logs)
+        sums = {name: sums_of(metric) for name, metric in self.from_sums.items()}
+        self.sums.append(sums)
+
+    def values(self, name):
+        """The values of the batches, or what takes their place; None if unknown."""
+        if name in self.from_sums:
+            sums = [of_batch[name] for of_batch in self.sums]
+            return pseudo_values_of(self.from_sums[name], sums)
+        if name == "loss" or is_mean(self.metrics.get(name)):
+            return values_of_batches([logs[name] for logs in self.logs])
+        return None
+
+
+def values_of_batches(running_means):
+    """The values of single batches, from the mean over all batches up to each.
+
+    Of batches of one size, `m_i * i - m_(i-1) * (i-1)` for `i = 1 ... n`; a smaller last
+    batch counts as little as it does in the mean.
+    """
+    means = np.array(running_means, float)
+    means = np.where(np.isfinite(means), means, np.nan)
+    return np.diff(means * np.arange(1, len(means) + 1), prepend=0)
+
+
+def sums_of(metric):
+    # As tensors, which of several replicas have the sum.
+    return [tf.identity(variable.value).numpy() for variable in metric.variables]
+
+
+def pseudo_values_of(metric, sums):
+    """The pseudo-values of a metric, from its sums after each batch."""
+    before = [np.zeros_like(x) for x in sums[0]]
+    without = []
+    for after in sums:
+        rest = [total - (a - b) for total, a, b in zip(sums[-1], after, before)]
+        without.append(result_from(metric, rest))
+        before = after
+    return pseudo_values(result_from(metric, sums[-1]), without)
+
+
+def result_from(metric, sums):
+    return float(metric.stateless_result([tf.constant(x) for x in sums]))

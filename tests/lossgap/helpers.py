@@ -1,0 +1,77 @@
+"""Small models and data, and what the tests of LossGap do with them."""
+
+import warnings
+
+import keras
+import numpy as np
+import tensorflow as tf
+from keras import layers
+
+from pyimagesearch.dataset import load_data
+from pyimagesearch.lossgap import LossGap
+from pyimagesearch.lossgap.passes import measure
+
+LOSS = "categorical_crossentropy"
+TRAIN, TEST = [
+    (x[..., np.newaxis].astype("float32") / 255, np.eye(10, dtype="float32")[y])
+    for x, y in load_data()
+]
+X, Y = FEW = TRAIN[0][:64], TRAIN[1][:64]
+
+
+def data_set(arrays, batch_size):
+    return tf.data.Dataset.from_tensor_slices(arrays).batch(batch_size)
+
+
+BATCHES = data_set(FEW, 32)  # costs Keras less than arrays
+
+
+def eager(model, loss=LOSS, rate=0.01, **options):
+    """Compile a model to run eagerly, which is faster for so few images."""
+    model.compile(keras.optimizers.SGD(rate), loss, run_eagerly=True, **options)
+    return model
+
+
+def network(*hidden, rate=0.01, **dense):
+    output = layers.Dense(10, activation="softmax", **dense)
+    image = keras.Input((28, 28, 1))
+    model = keras.Sequential([image, layers.Flatten(), *hidden, output])
+    return eager(model, rate=rate)
+
+
+def history_of(model, data, *callbacks, **options):
+    """The History of `fit`, by default of data sets that are their own validation."""
+    if isinstance(data, tf.data.Dataset):
+        options = {"validation_data": data, "shuffle": False, **options}
+        return model.fit(data, callbacks=list(callbacks), verbose=0, **options)
+    return model.fit(*data, callbacks=list(callbacks), verbose=0, **options)
+
+
+def fit(model, data, *callbacks, **options):
+    return history_of(model, data, *callbacks, **options).history
+
+
+def measured(model, *args, **options):
+    """The losses that LossGap adds to the logs after an epoch, in a loop of one's own."""
+    loss_gap = LossGap(*args, **{"batch_size": 32, **options})
+    keras.callbacks.CallbackList([loss_gap], add_history=True, model=model)
+    loss_gap.params = {}
+    loss_gap.on_train_begin()
+    recorders = measure(model, loss_gap.passes, loss_gap.samples)
+    return {f"{name}_loss": recorders[name].logs[-1]["loss"] for name in recorders}
+
+
+def losses_by_hand(model, x, y):
+    """The loss of each example in inference mode."""
+    losses = keras.losses.categorical_crossentropy(y, model(x, training=False))
+    return keras.ops.convert_to_numpy(losses)
+
+
+def warnings_of(data, *callbacks, model=None, **options):
+    """The warnings of LossGap, which are of a line in this file."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        fit(model or network(), data, *callbacks, **options)
+    ours = [x for x in caught if "LossGap" in str(x.message)]
+    assert {x.filename for x in ours} <= {__file__}
+    return [str(x.message) for x in ours]

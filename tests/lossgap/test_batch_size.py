@@ -1,0 +1,139 @@
+"""What depends on the batch is found, where the validation's batches are larger."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from helpers import (
+    FEW,
+    LOSS,
+    TEST,
+    X,
+    Y,
+    data_set,
+    eager,
+    fit,
+    history_of,
+    network,
+    warnings_of,
+)
+from test_modes import EveryState
+
+from pyimagesearch.lossgap import LossGap, in_words
+
+
+def f1(y_true, y_pred):
+    """F1 of the first class, as a function of a batch; never 0."""
+    y_true, y_pred = y_true[:, 0], y_pred[:, 0]
+    return 2 * tf.reduce_sum(y_true * y_pred) / tf.reduce_sum(y_true + y_pred)
+
+
+def dice(y_true, y_pred):
+    return 1 - f1(y_true, y_pred)
+
+
+def compiled(loss=LOSS, metrics=(f1,)):
+    keras.utils.set_random_seed(1)
+    return eager(network(), loss, rate=0.0, metrics=[*metrics])
+
+
+LARGER = {"validation_data": FEW, "validation_batch_size": 32}
+
+
+@pytest.mark.parametrize(
+    "data, loss_gap, options",
+    [
+        (FEW, LossGap(), LARGER),
+        (data_set(FEW, 16), LossGap(data_set(FEW, 16)), LARGER),
+        (FEW, LossGap(), {"validation_data": data_set(FEW, 32)}),
+    ],
+)
+def test_it_is_warned_of_once_with_both_numbers_and_its_error_is_unknown(
+    data, loss_gap, options
+):
+    model = compiled()
+    options = {"batch_size": 16, "epochs": 2, "shuffle": False, **options}
+    if data is not FEW:
+        del options["batch_size"]  # it has its own
+    (warning,) = warnings_of(data, loss_gap, model=model, **options)
+    values = [
+        np.mean([f1(Y[i : i + n], model(X[i : i + n])) for i in range(0, 64, n)])
+        for n in (16, 32)
+    ]
+    both = f"{values[0]:.4f} in batches of 16, {values[1]:.4f} in the validation's 32"
+    assert f"f1 depends on the batch: {both}: use validation_batch_size=16" in warning
+    history = model.history.history
+    assert np.isnan(history["f1_memorization_and_data_error"]).all()
+    assert np.isfinite(history["f1_regularization_error"]).all()
+    words = in_words(model.history, "f1")
+    assert "depends on the batch, and the validation's are of another size" in words
+    assert "cannot be said" in words
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [dice, keras.losses.CategoricalCrossentropy(reduction="sum")],
+    ids=["Dice", "a sum"],
+)
+def test_a_loss_that_is_no_mean_over_examples_depends_on_it_too(loss):
+    options = {"validation_data": FEW, "validation_batch_size": 16}
+    (warning,) = warnings_of(FEW, LossGap(), model=compiled(loss, []), **options)
+    assert "loss depends on the batch: " in warning
+
+
+def accuracy_by_hand(y_true, y_pred):
+    return tf.cast(tf.argmax(y_true, 1) == tf.argmax(y_pred, 1), "float32")
+
+
+@pytest.mark.parametrize(
+    "metrics, options, evaluations",
+    [
+        ((f1,), {"validation_batch_size": 32}, 0),
+        (
+            ("accuracy", keras.metrics.F1Score("macro")),
+            {"validation_batch_size": 100},
+            0,
+        ),
+        ((f1,), {"validation_data": data_set(TEST, 32)}, 0),  # the last one is smaller
+        ((accuracy_by_hand,), {"validation_batch_size": 100}, 2),
+    ],
+    ids=["equal sizes", "Keras' own", "a data set", "a mean of one's own"],
+)
+def test_where_nothing_differs_there_is_no_warning_and_no_cost(
+    metrics, options, evaluations, monkeypatch
+):
+    def count(model, *args, **options):
+        evaluated.append(1)
+        return evaluate(model, *args, **options)
+
+    def training(*callbacks):
+        evaluated.clear()
+        data = {"validation_data": TEST, **options}
+        return warnings_of(FEW, *callbacks, model=compiled(metrics=metrics), **data)
+
+    evaluated, evaluate = [], keras.Model.evaluate
+    monkeypatch.setattr(keras.Model, "evaluate", count)
+    assert training() == [] and len(evaluated) == 1
+    assert training(LossGap()) == []
+    sums = any(isinstance(metric, keras.metrics.F1Score) for metric in metrics)
+    # The validation, three to try, and two modes; of sums the validation once more.
+    assert len(evaluated) == 6 + evaluations + 2 * sums
+
+
+def test_a_part_that_is_known_keeps_its_error():
+    history = history_of(
+        compiled(metrics=["accuracy"]), FEW, LossGap(), validation_data=TEST
+    )
+    assert np.isfinite(history.history["accuracy_memorization_and_data_error"]).all()
+
+
+@pytest.mark.filterwarnings("ignore:LossGap")
+def test_to_compare_changes_nothing():
+    def trained(*callbacks):
+        keras.utils.set_random_seed(1)
+        model = network(EveryState())
+        eager(model, metrics=[f1])
+        fit(model, FEW, *callbacks, batch_size=16, epochs=2, **LARGER)
+        return model.get_weights()
+
+    np.testing.assert_equal(trained(LossGap()), trained())

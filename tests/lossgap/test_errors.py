@@ -1,0 +1,161 @@
+"""Each formula against the spread of many draws, without a model."""
+
+import numpy as np
+import pytest
+
+from pyimagesearch.lossgap import errors
+from pyimagesearch.lossgap.errors import Batches
+from pyimagesearch.lossgap.metrics import values_of_batches
+
+DRAWS = 1500
+
+
+def batches(values, share=0.0):
+    """Batches of a metric that is the loss itself."""
+    return Batches(values, values, share)
+
+
+def ratio(differences, squared_errors):
+    """The formula's error over the true one, the spread of what was drawn."""
+    return np.sqrt(np.mean(squared_errors)) / np.std(differences)
+
+
+@pytest.fixture
+def random():
+    return np.random.default_rng(1)
+
+
+@pytest.mark.parametrize("n", [2, 3, 4, 5, 6, 8, 15, 40])
+def test_two_errors_hold_95_percent_of_few_batches_too(n, random):
+    draws = random.normal(size=(4000, n))
+    variances = [errors.of_draw(batches(draw)) for draw in draws]
+    inside = np.abs(draws.mean(axis=1)) <= 2 * np.sqrt(variances)
+    assert inside.mean() == pytest.approx(0.95, abs=0.015)
+
+
+@pytest.mark.parametrize("n", [60, 150])
+def test_of_finite_data_the_error_is_smaller(n, random):
+    population = random.normal(size=200)
+    draws = [random.choice(population, n, replace=False) for _ in range(DRAWS)]
+    means = np.mean(draws, axis=1) - population.mean()
+    variances = [errors.of_mean(batches(draw, n / 200)) for draw in draws]
+    assert ratio(means, variances) == pytest.approx(1, abs=0.06)
+    assert errors.of_mean(batches(draws[0], 1.0)) == 0
+    assert errors.of_mean(batches(draws[0][:1], 1.0)) == 0
+
+
+def test_what_two_modes_have_in_common_is_no_error(random):
+    shared, luck = random.normal(0, 5, (DRAWS, 60)), random.normal(size=(DRAWS, 60))
+    modes = shared + luck, shared
+    variances = map(
+        errors.of_paired_difference, *(map(batches, mode) for mode in modes)
+    )
+    differences = (modes[0] - modes[1]).mean(axis=1)
+    assert ratio(differences, list(variances)) == pytest.approx(1, abs=0.06)
+
+
+@pytest.mark.parametrize("n", [60, 200])
+def test_timing_has_the_luck_of_the_sample_of_its_pass_and_of_fits_own(n, random):
+    population = random.normal(0, 1, 200)
+    timings, passes, variances, pass_variances = [], [], [], []
+    for _ in range(DRAWS):
+        of_fit = population + random.normal(0, 2, 200)
+        sample = random.choice(population, n, replace=False)
+        luck = random.normal(0, 2, n)
+        measured = batches(sample + luck, n / 200)
+        drawn = errors.of_paired_difference(measured, batches(sample))
+        timings.append(of_fit.mean() - measured.values.mean())
+        passes.append(measured.values.mean() - population.mean())
+        variances.append(errors.of_timing(measured, drawn, 200))
+        pass_variances.append(errors.of_pass(measured, drawn))
+    assert ratio(timings, variances) == pytest.approx(1, abs=0.06)
+    assert ratio(passes, pass_variances) == pytest.approx(1, abs=0.06)
+
+
+def test_timing_of_another_draw_has_the_spread_of_both(random):
+    of_fit, measured = random.normal(size=(DRAWS, 90)), random.normal(size=(DRAWS, 60))
+    variances = [errors.of_timing(batches(draw), np.nan, 90) for draw in measured]
+    timings = of_fit.mean(axis=1) - measured.mean(axis=1)
+    assert ratio(timings, variances) == pytest.approx(1, abs=0.06)
+
+
+def test_the_error_of_the_first_batches_is_an_upper_estimate(random):
+    population, differences, variances = random.normal(size=200), [], []
+    for _ in range(DRAWS):
+        first = random.choice(population, 80, replace=False)
+        sample = random.choice(population, 80, replace=False)
+        differences.append(first.mean() - sample.mean())
+        variances.append(errors.of_first_batches(batches(sample, 80 / 200), 80))
+    # Without dropout it has 1 / 200 more than what is left of both samples.
+    expected = (1 / 80 + 1 / 80 - 1 / 200) / (1 / 80 + 1 / 80 - 2 / 200)
+    assert ratio(differences, variances) == pytest.approx(np.sqrt(expected), abs=0.06)
+
+
+def of_parts(share=1.0, **measured):
+    values = {name: batches(np.array(x), share) for name, x in measured.items()}
+    return errors.errors_of_parts(values, batches(np.array([0.3, 0.5, 0.4])), 3)
+
+
+def test_each_part_has_the_formula_of_what_differs():
+    training, inference = [0.5, 0.9, 0.6], [0.4, 0.5, 0.6]
+    found = of_parts(training_mode=training, inference_mode=inference)
+    paired = 2.2 * np.std([0.1, 0.4, 0.0], ddof=1) / np.sqrt(3)
+    validation = 2.2 * 0.1 / np.sqrt(3)
+    assert found["regularization"] == pytest.approx(paired)
+    assert found["timing"] == pytest.approx(np.sqrt(2) * paired)  # all are measured
+    assert found["validation"] == pytest.approx(validation)
+    assert found["memorization_and_data"] == pytest.approx(validation)
+    assert "data" not in found and "augmentation_and_weights" not in found
+    held_out, statistics = [0.2, 0.8, 0.5], [0.4, 0.6, 0.6]
+    found = of_parts(
+        training_mode=training,
+        batch_statistics=statistics,
+        inference_mode=inference,
+        held_out=held_out,
+    )
+    spread = np.std([0, 0.1, 0], ddof=1)
+    assert found["batch_normalization"] == pytest.approx(2.2 * spread / np.sqrt(3))
+    # The training data are all there are; held-out and validation data are draws.
+    of_held_out = 2.2 * np.std(held_out, ddof=1) / np.sqrt(3)
+    assert found["memorization"] == pytest.approx(of_held_out)
+    assert found["data"] == pytest.approx(np.hypot(of_held_out, validation))
+
+
+def test_weights_make_the_luck_of_dropout_larger_and_numbers_may_differ():
+    training, inference = np.array([0.5, 0.9, 0.6]), np.array([0.4, 0.5, 0.6])
+    plain = of_parts(training_mode=training, inference_mode=inference)["timing"]
+    modes = {"training_mode": training, "inference_mode": inference}
+    doubled = of_parts(fit_data=2 * training, **modes)
+    assert doubled["timing"] == pytest.approx(2 * plain)
+    # As many batches are paired; of other numbers both means' errors add up.
+    assert doubled["augmentation_and_weights"] == pytest.approx(
+        2.2 * np.std(training, ddof=1) / np.sqrt(3)
+    )
+    more = of_parts(share=0.0, fit_data=[*training, 0.7], **modes)
+    variances = [
+        errors.of_draw(batches(x)) for x in (training, np.append(training, 0.7))
+    ]
+    assert more["augmentation_and_weights"] == pytest.approx(np.sqrt(sum(variances)))
+
+
+def test_a_few_accuracies_that_are_alike_by_luck_have_no_error():
+    losses, alike = np.random.default_rng(0).random(9), np.full(9, 0.75)
+    for values in (alike, np.zeros(9)):
+        assert np.isnan(errors.variance(values, losses))
+    assert errors.variance(np.full(10, 0.75), np.append(losses, 1)) == 0  # enough
+    assert errors.variance(alike, alike) == errors.variance(*np.zeros((2, 1))) == 0
+    for few in ([], [0.5]):
+        assert np.isnan(errors.of_draw(batches(np.array(few))))
+
+
+def test_single_batches_come_from_the_means_until_each():
+    values = np.array([3.0, 1.0, 5.0])
+    means = np.cumsum(values) / [1, 2, 3]
+    np.testing.assert_allclose(values_of_batches(means), values)
+    assert np.isnan(values_of_batches([1.0, np.inf])[1])
+
+
+def test_a_means_pseudo_values_are_its_batches():
+    values = np.array([3.0, 1.0, 5.0, 2.0])
+    without = [np.delete(values, i).mean() for i in range(4)]
+    np.testing.assert_allclose(errors.pseudo_values(values.mean(), without), values)

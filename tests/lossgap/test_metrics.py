@@ -1,0 +1,158 @@
+"""Metrics that are computed from sums have errors, those of the jackknife."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from helpers import FEW, TEST, TRAIN, data_set, eager, fit, history_of, network
+from keras import layers, metrics
+
+from pyimagesearch.lossgap import LossGap, draw_gap, in_words, split_gap
+from pyimagesearch.lossgap.errors import Batches, of_draw, of_paired_difference
+from pyimagesearch.lossgap.metrics import pseudo_values_of, sums_of
+
+KINDS = {
+    "auc": lambda: metrics.AUC(num_thresholds=50),
+    "precision": metrics.Precision,
+    "recall": metrics.Recall,
+    "f1": lambda: metrics.F1Score("micro", threshold=0.5),
+    "iou": lambda: metrics.BinaryIoU([0, 1]),
+    "rmse": metrics.RootMeanSquaredError,
+}
+DRAWS, BATCHES = 30, 10
+
+
+def examples(random, shift=0.0):
+    y = (random.random((BATCHES, 32, 1)) < 0.4).astype("float32")
+    logits = random.normal(size=y.shape) + 1.5 * y - 1 + shift
+    return y, (1 / (1 + np.exp(-logits))).astype("float32")
+
+
+def measure(metric, update, y, y_pred):
+    """The result, and the pseudo-values of its batches."""
+    metric.reset_state()
+    sums = []
+    for of_batch in zip(y, y_pred):
+        update(*of_batch)
+        sums.append(sums_of(metric))
+    return float(metric.result()), pseudo_values_of(metric, sums)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_errors_are_the_luck_of_many_draws_and_of_paired_modes(kind):
+    random, metric = np.random.default_rng(1), KINDS[kind]()
+    update = tf.function(metric.update_state)  # quicker
+    results, variances, differences, paired = [], [], [], []
+    for _ in range(DRAWS if kind != "iou" else 15):  # it is slow
+        y, y_pred = examples(random)
+        noisy = np.clip(y_pred + random.normal(0, 0.2, y.shape), 0, 1).astype("float32")
+        result, values = measure(metric, update, y, y_pred)
+        other, others = measure(metric, update, y, noisy)
+        ours, theirs = (Batches(x, x) for x in (values, others))
+        results.append(result)
+        variances.append(of_draw(ours))
+        differences.append(result - other)
+        paired.append(of_paired_difference(ours, theirs))
+        assert values.mean() == pytest.approx(result, abs=0.02)
+    for drawn, squared in ((results, variances), (differences, paired)):
+        assert 0.65 < np.sqrt(np.mean(squared)) / np.std(drawn, ddof=1) < 1.55
+
+
+class Custom(metrics.Metric):
+    def __init__(self, name="custom"):
+        super().__init__(name=name)
+        self.largest = self.add_weight(shape=(), initializer="zeros")
+
+    def update_state(self, y_true, y_pred, sample_weight=None):
+        self.largest.assign(keras.ops.maximum(self.largest, keras.ops.max(y_pred)))
+
+    def result(self):
+        return self.largest
+
+
+class OwnAUC(metrics.AUC):
+    """Of somebody's own class nobody knows whether subtraction is right."""
+
+
+def compiled(**options):
+    keras.utils.set_random_seed(1)
+    return eager(network(layers.Dropout(0.3)), **options)
+
+
+def test_each_metric_is_measured_as_evaluate_does_and_sums_have_errors():
+    of_keras = [metrics.AUC(name="auc"), metrics.Precision(0.12, name="precision")]
+    of_keras += [
+        metrics.Recall(0.12, name="recall"),
+        metrics.F1Score("macro", name="f1"),
+    ]
+    of_keras += [metrics.OneHotMeanIoU(10, name="iou"), metrics.R2Score(name="r2")]
+    of_keras += [metrics.RootMeanSquaredError(name="rmse")]
+    unknown = [metrics.PrecisionAtRecall(0.5, num_thresholds=20, name="jumps")]
+    unknown += [Custom(), OwnAUC(name="own_auc")]
+    each = metrics.F1Score(name="each_f1")
+    names = [metric.name for metric in of_keras]
+    model = compiled(metrics=["accuracy", *of_keras, *unknown, each])
+    options = {"batch_size": 64, "validation_data": data_set(TEST, 50)}
+    history = history_of(model, TRAIN, LossGap(), **options)
+    expected = model.evaluate(*TRAIN, verbose=0, return_dict=True)
+    for name in ["accuracy", *names, "jumps", "custom", "own_auc"]:
+        measured = history.history[f"inference_mode_{name}"]
+        assert measured == [pytest.approx(float(expected[name]), rel=1e-4)]
+        errors = [
+            history.history[f"{name}_{x}_error"][0] for x in split_gap(history, name)
+        ]
+        assert np.isfinite(errors).all() == (name in ["accuracy", *names])
+    for name in ("jumps", "custom", "own_auc"):
+        assert (
+            in_words(history, name).count("no error is known for a metric like this")
+            > 1
+        )
+        assert draw_gap(history, name).get_legend().get_title().get_text()
+    assert not any("mode_each_f1" in name for name in history.history)
+    with pytest.raises(ValueError, match="each_f1 is not one number for each epoch"):
+        in_words(history, "each_f1")
+
+
+def test_of_several_outputs_and_weighted_metrics_too():
+    image = keras.Input((28, 28, 1))
+    flat = layers.Flatten()(image)
+    outputs = [layers.Dense(10, "softmax", name=name)(flat) for name in ("a", "b")]
+    model = keras.Model(image, outputs)
+    auc = {name: [metrics.AUC(name="auc")] for name in ("a", "b")}
+    weighted = {"a": [metrics.AUC(name="weighted_auc")]}
+    loss = ["categorical_crossentropy"] * 2
+    eager(model, loss, metrics=auc, weighted_metrics=weighted)
+    (x, y), (x_val, y_val) = FEW, TEST
+    options = {"validation_data": (x_val, [y_val, 1 - y_val]), "batch_size": 16}
+    weights = [np.linspace(0, 2, 64)] * 2
+    history = fit(model, (x, [y, 1 - y]), LossGap(), sample_weight=weights, **options)
+    for name in ("a_auc", "b_auc", "a_weighted_auc"):
+        for part, value in split_gap(history, name).items():
+            assert np.isfinite(history[f"{name}_{part}_error"]).all() or value == 0
+    last = "memorization_and_data_error"
+    assert history[f"a_auc_{last}"] != history[f"b_auc_{last}"]
+    assert history["a_weighted_auc_augmentation_and_weights_error"] != [0]
+
+
+def test_the_validation_is_measured_again_and_fit_is_not_disturbed():
+    def trained(*callbacks, validation_data, **options):
+        model = compiled(metrics=[metrics.AUC(name="auc", num_thresholds=20)])
+        options = {"validation_data": validation_data, **options}
+        history = fit(model, FEW, *callbacks, **options)
+        return history, model.get_weights()
+
+    def generator():
+        while True:
+            for rows in range(0, 100, 20):
+                yield tuple(part[rows : rows + 20] for part in TEST)
+
+    for make, is_known in [(lambda: data_set(TEST, 20), True), (generator, False)]:
+        loss_gap, steps = LossGap(), {"validation_steps": 2, "epochs": 2}
+        expected, weights = trained(validation_data=make(), **steps)
+        history, same_weights = trained(loss_gap, validation_data=make(), **steps)
+        assert {name: history[name] for name in expected} == expected
+        np.testing.assert_equal(weights, same_weights)
+        assert np.isfinite(history["auc_validation_error"]).all() == is_known
+        if is_known:
+            (*_, last) = loss_gap.epoch.measured["validation"].logs
+            assert last["auc"] == pytest.approx(history["val_auc"][-1])

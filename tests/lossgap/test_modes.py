@@ -1,0 +1,264 @@
+"""Each mode measures what `fit` and the validation do, and is put back."""
+
+import random
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from helpers import BATCHES, FEW, LOSS, X, Y, data_set, eager, fit, measured, network
+from keras import layers
+
+from pyimagesearch.lossgap import LossGap, split_gap
+from pyimagesearch.lossgap.modes import BatchNormalizationModes, OtherMode
+
+MODES = {"training_mode_loss", "inference_mode_loss"}
+
+
+class Block(layers.Layer):
+    def __init__(self):
+        super().__init__()
+        self.steps = {"first": [layers.BatchNormalization()]}
+
+    def call(self, x):
+        return self.steps["first"][0](x)
+
+
+class OwnNormalization(layers.BatchNormalization):
+    pass
+
+
+@pytest.mark.filterwarnings("error:LossGap")
+def test_all_that_batch_normalization_does_is_its_part():
+    in_a_model = keras.Sequential([keras.Input((784,)), OwnNormalization()])
+    in_a_wrapper = layers.TimeDistributed(layers.BatchNormalization())
+    wrapped = [layers.Reshape((4, 196)), in_a_wrapper, layers.Flatten()]
+    for hidden in ([Block()], [in_a_model], wrapped):
+        model = network(*hidden)
+        training, statistics, inference = measured(model, BATCHES).values()
+        assert training == pytest.approx(statistics, abs=1e-5)
+        assert abs(statistics - inference) > 1e-2
+        assert not any("call" in vars(layer) for layer in model._flatten_layers())
+
+
+def test_without_batch_normalization_dropout_is_all_of_the_difference():
+    losses = measured(network(layers.Dropout(0.9)), BATCHES)
+    assert set(losses) == MODES
+    assert losses["training_mode_loss"] > losses["inference_mode_loss"] + 0.1
+
+
+class WithoutMode(layers.BatchNormalization):
+    def call(self, x):
+        return super().call(x, training=False)
+
+
+class InInferenceMode(layers.Layer):
+    def __init__(self):
+        super().__init__()
+        self.normalize = layers.BatchNormalization()
+
+    def call(self, x):
+        return self.normalize(x, training=False)
+
+
+def test_batch_normalization_that_fit_leaves_in_inference_mode_has_no_part():
+    frozen = layers.BatchNormalization()
+    frozen.trainable = False
+    for layer in (frozen, WithoutMode(), InInferenceMode()):
+        training, *others = measured(network(layer), BATCHES).values()
+        assert others == pytest.approx([training] * 2, abs=1e-6)
+
+
+def test_each_mode_is_compiled_as_the_model():
+    for option in ("run_eagerly", "jit_compile"):
+        model = network()
+        model.compile("sgd", LOSS, **{option: True})
+        mode = OtherMode(model, BatchNormalizationModes(model), training=True)
+        assert getattr(mode, option) is True
+    # Several steps an execution measure the same.
+    eager(model, steps_per_execution=2)
+    history = fit(model, data_set(FEW, 8), LossGap(data_set(FEW, 8)))
+    assert history["training_mode_loss"] == history["inference_mode_loss"]
+    assert history["timing_error"] == [0]  # all of it is measured, and nothing drawn
+
+
+def test_penalties_and_sparse_labels_are_no_part_of_the_gap():
+    penalty = keras.regularizers.L2(0.01)
+    model = network(kernel_regularizer=penalty, activity_regularizer=penalty)
+    eager(model, "sparse_categorical_crossentropy", rate=0.0)
+    batches = data_set((X, Y.argmax(axis=1)), 32)
+    history = fit(model, batches, LossGap(batches))
+    for part in split_gap(history).values():
+        np.testing.assert_allclose(part, 0, atol=1e-5)
+
+
+class WithoutTraining(keras.Sequential):
+    def call(self, x):
+        for layer in self.layers:
+            x = layer(x)
+        return x
+
+
+class Stricter(keras.Sequential):
+    def compute_loss(self, x, y, y_pred, sample_weight, training):
+        loss = super().compute_loss(x, y, y_pred, sample_weight)
+        return loss + (1.0 if training else 0.0)
+
+
+def test_the_mode_is_set_where_fit_sets_it():
+    for kind, expected in [(WithoutTraining, 0), (Stricter, 1)]:
+        hidden = [] if expected else [layers.Dropout(0.9)]
+        model = eager(kind(network(*hidden).layers), rate=0.0)
+        parts = split_gap(fit(model, BATCHES, LossGap(BATCHES)))
+        np.testing.assert_allclose(parts["timing"], 0, atol=1e-5)
+        np.testing.assert_allclose(parts["regularization"], expected, atol=1e-5)
+
+
+def test_mixed_precision_casts_the_inputs_as_fit_does():
+    x = np.floor(X * 2999)  # above 2048 float16 has no odd numbers
+    keras.mixed_precision.set_global_policy("mixed_float16")
+    try:
+        first = layers.Embedding(3000, 2, dtype="float32")
+        head = [layers.Flatten(), layers.Dense(10, activation="softmax")]
+        model = eager(keras.Sequential([keras.Input((28, 28, 1)), first, *head]))
+        losses = measured(model, x, Y)
+        expected = model.evaluate(x, Y, verbose=0)
+    finally:
+        keras.mixed_precision.set_global_policy("float32")
+    assert list(losses.values()) == pytest.approx([expected] * 2, rel=1e-3)
+
+
+def test_several_inputs_outputs_and_weights_count_as_in_evaluate():
+    inputs = [keras.Input((28, 28, 1)), keras.Input((28, 28, 1))]
+    first, second = [layers.Flatten()(part) for part in inputs]
+    kind = layers.Dense(10, activation="softmax", name="kind")(first)
+    outputs = {"kind": kind, "light": layers.Dense(1, name="light")(second)}
+    model = keras.Model(inputs, outputs)
+    eager(model, {"kind": LOSS, "light": "mse"}, metrics={"kind": "accuracy"})
+    x, y = [X, 1 - X], {"kind": Y, "light": X.mean(axis=(1, 2))}
+    weights = {"kind": np.linspace(0, 4, 64), "light": np.linspace(3, 0, 64)}
+    options = {"sample_weight": weights, "held_out": (x, y, weights)}
+    losses = measured(model, x, y, batch_size=24, **options)  # a smaller last one
+    expected = model.evaluate(x, y, sample_weight=weights, verbose=0)[0]
+    assert abs(expected - model.evaluate(x, y, verbose=0)[0]) > 0.01
+    assert list(losses.values()) == pytest.approx([expected] * 3, rel=1e-5)
+    history = fit(model, data_set((tuple(x), y), 24), LossGap(x, y, 24))
+    for metric in ("loss", "kind_loss", "kind_accuracy"):
+        assert len(split_gap(history, metric)) == 3
+    assert np.isfinite(history["kind_accuracy_memorization_and_data_error"])
+
+
+class OwnTrainStep(WithoutTraining):
+    """Computes what Keras' own does, but sets the mode all the same."""
+
+    def train_step(self, data):
+        x, y = data
+        loss = self.compute_loss(x, y, self(x, training=True))
+        self._loss_tracker.update_state(loss, sample_weight=tf.shape(x)[0])
+        return {"loss": self._loss_tracker.result()}
+
+
+def test_a_train_step_of_its_own_is_warned_of_and_measured_in_its_mode():
+    keras.utils.set_random_seed(1)
+    model = eager(OwnTrainStep(network(layers.Dropout(0.9)).layers))
+    with pytest.warns(UserWarning, match="^LossGap: .*a train_step of its own: the p"):
+        history = fit(model, BATCHES.repeat(9), LossGap(BATCHES.repeat(9), steps=18))
+    parts = split_gap(history)  # it learns nothing
+    # In Keras 3.5 the mode does not reach the layers.
+    reaches = not np.array_equal(model(X, training=True), model(X, training=False))
+    assert (parts["regularization"] > 0.5) == reaches
+    assert abs(parts["timing"]) <= 3 * history["timing_error"][0] < 0.5
+
+
+class EveryState(layers.Layer):
+    """State that changes in both modes, of every kind that can be put back."""
+
+    def __init__(self):
+        super().__init__()
+        self.noise = keras.random.SeedGenerator(1)
+        self.calls = self.add_weight(shape=(), initializer="zeros", trainable=False)
+        self.counter = tf.Variable(0.0)
+
+    def call(self, x):
+        self.calls.assign_add(1.0)
+        self.counter.assign_add(1.0)
+        x += 0.01 * random.random() + 0.01 * np.random.random()
+        x += 0.1 * keras.random.normal(keras.ops.shape(x), seed=self.noise)
+        return x * (1 + 0.01 * (self.calls + self.counter))
+
+
+def stateful_model():
+    hidden = [keras.Input((28, 28, 1), batch_size=32), layers.Reshape((4, 196))]
+    hidden += [EveryState(), layers.SimpleRNN(4, stateful=True, dropout=0.5)]
+    hidden += [layers.BatchNormalization(), layers.GaussianNoise(0.1)]
+    hidden += [layers.SpectralNormalization(layers.Dense(8))]
+    return keras.Sequential([*hidden, layers.Dense(10, activation="softmax")])
+
+
+def unbuilt_model():
+    hidden = [layers.Dense(8), layers.BatchNormalization(), layers.Dropout(0.5)]
+    return keras.Sequential([layers.Flatten(), *hidden, layers.Dense(10, "softmax")])
+
+
+@pytest.mark.filterwarnings("ignore:LossGap. `fit` validated other weights")
+@pytest.mark.parametrize("make_model", [stateful_model, unbuilt_model])
+def test_the_training_goes_on_as_if_nothing_had_been_measured(make_model):
+    def trained(*callbacks):
+        keras.backend.clear_session()
+        keras.utils.set_random_seed(1)
+        model = eager(make_model())
+        history = fit(model, BATCHES.take(1), *callbacks)
+        variables = [*model.variables, *model.optimizer.variables]
+        state = {variable.path: variable.numpy() for variable in variables}
+        counters = [x.counter for x in model.layers if isinstance(x, EveryState)]
+        return history, {**state, "counters": [x.numpy() for x in counters]}
+
+    expected_history, expected = trained()
+    history, state = trained(LossGap(BATCHES.take(1), held_out=BATCHES.take(1)))
+    assert {name: history[name] for name in expected_history} == expected_history
+    # An unbuilt model gets the names of fit, too.
+    assert list(state) == list(expected)
+    np.testing.assert_equal(state, expected)
+
+
+class Broken(layers.Layer):
+    stop = None
+
+    def call(self, x):
+        if self.stop:
+            raise self.stop
+        return x
+
+
+def test_state_is_put_back_after_an_error_and_after_ctrl_c():
+    broken = Broken()
+    model = network(layers.BatchNormalization(), layers.Dropout(0.5), broken)
+    loss_gap = LossGap(BATCHES)
+    fit(model, BATCHES, loss_gap)
+    before = [variable.numpy() for variable in model.variables]
+    for stop in (ZeroDivisionError, KeyboardInterrupt):
+        broken.stop = stop
+        with pytest.raises(stop):
+            loss_gap.on_epoch_end(1, {"val_loss": 1.0})
+        np.testing.assert_equal([x.numpy() for x in model.variables], before)
+        assert not any("call" in vars(layer) for layer in model.layers)
+
+
+@pytest.mark.filterwarnings("error:LossGap")
+def test_several_replicas_are_measured_as_fit_has_them_and_not_disturbed():
+    strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+
+    def trained(*callbacks):
+        keras.utils.set_random_seed(1)
+        with strategy.scope():
+            model = network(layers.BatchNormalization(), rate=0.0)
+        history = fit(model, BATCHES, *callbacks)
+        variables = [x.value.values for x in model.non_trainable_variables]
+        return history, [x.numpy() for values in variables for x in values]
+
+    expected, averages = trained()
+    history, same_averages = trained(LossGap(BATCHES))
+    assert {name: history[name] for name in expected} == expected
+    np.testing.assert_equal(same_averages, averages)  # of each replica
+    np.testing.assert_allclose(split_gap(history)["timing"], 0, atol=1e-6)
+    assert abs(split_gap(history)["batch_normalization"][0]) > 0.01
