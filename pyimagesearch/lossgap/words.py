@@ -9,7 +9,7 @@ from .verdict import doubt_about_timing, verdict
 # Smaller than this, a number is printed as 0.0000.
 ZERO = 5e-5
 ERRORS = """+- is one standard error: what is within two of zero may be chance, within three is called probable.
-To tell, measure more batches (`steps`; here --explain 60000), or validate on more data."""
+To tell, measure more batches (`steps`; fashion_mnist.py --explain 60000), or validate on more data."""
 UNKNOWN_KIND = "no error is known for a metric like this"
 
 

@@ -81,6 +81,13 @@ def test_a_loss_that_is_no_mean_over_examples_depends_on_it_too(loss):
     assert "loss depends on the batch: " in warning
 
 
+class Several(keras.metrics.MeanMetricWrapper):
+    """A result of a name of its own, as that of no other metric."""
+
+    def result(self):
+        return {"several": super().result(), "more": keras.ops.ones(2)}
+
+
 def accuracy_by_hand(y_true, y_pred):
     return tf.cast(tf.argmax(y_true, 1) == tf.argmax(y_pred, 1), "float32")
 
@@ -95,9 +102,13 @@ def accuracy_by_hand(y_true, y_pred):
             0,
         ),
         ((f1,), {"validation_data": data_set(TEST, 32)}, 0),  # the last one is smaller
-        ((accuracy_by_hand,), {"validation_batch_size": 100}, 2),
+        (
+            (accuracy_by_hand, Several(accuracy_by_hand)),
+            {"validation_batch_size": 100},
+            2,
+        ),
     ],
-    ids=["equal sizes", "Keras' own", "a data set", "a mean of one's own"],
+    ids=["equal sizes", "Keras' own", "a data set", "of one's own"],
 )
 def test_where_nothing_differs_there_is_no_warning_and_no_cost(
     metrics, options, evaluations, monkeypatch
