@@ -147,7 +147,9 @@ def test_the_validation_is_measured_again_and_fit_is_not_disturbed():
                 yield tuple(part[rows : rows + 20] for part in TEST)
 
     for make, is_known in [(lambda: data_set(TEST, 20), True), (generator, False)]:
-        loss_gap, steps = LossGap(), {"validation_steps": 2, "epochs": 2}
+        # In a second epoch Keras 3.5 goes on in a data set, and 3.15 starts again.
+        epochs = 1 if is_known else 2
+        loss_gap, steps = LossGap(), {"validation_steps": 2, "epochs": epochs}
         expected, weights = trained(validation_data=make(), **steps)
         history, same_weights = trained(loss_gap, validation_data=make(), **steps)
         assert {name: history[name] for name in expected} == expected
