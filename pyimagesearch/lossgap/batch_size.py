@@ -37,16 +37,17 @@ class BatchSizes:
         self.differ = set()
 
     def look_at_validation(self, batches):
-        """Find the size of a data set's batches, right after a validation of so many."""
-        if self.size is None or batches == 0 or self.model.steps_per_execution > 1:
+        """Find the size of a data set's batches, when so many of them were validated.
+
+        It is known before the second one: the last of all may be smaller.
+        """
+        if self.size is None or self.validation_size is not None or batches == 0:
             return
+        if batches == 1 and self.model.steps_per_execution > 1:
+            return  # one execution, of nobody knows how many batches
         # How many Keras has counted for the mean of the loss.
         examples = float(tf.identity(metrics_by_name(self.model)["loss"].count.value))
-        size = self.validation_size or self.size
-        if (batches - 1) * size < examples <= batches * size:
-            self.validation_size = size  # the last batch may be smaller
-        else:
-            self.validation_size = math.ceil(examples / batches)
+        self.validation_size = round(examples / batches)
 
     def compare(self):
         """Warn of each metric that differs, once: F1 is 0 in many a first epoch."""
@@ -54,7 +55,10 @@ class BatchSizes:
         names = [name for name in self.names if name not in self.differ]
         if not names or None in sizes or len(set(sizes)) == 1:
             return
-        examples = self.source.part(BATCHES_TO_COMPARE * max(sizes))
+        # Whole batches of both sizes, if there are as many: where the last is smaller, the
+        # mean over batches of a mean over examples is another one.
+        whole, least = math.lcm(*sizes), BATCHES_TO_COMPARE * max(sizes)
+        examples = self.source.part(whole * math.ceil(least / whole))
         with unchanged(self.model):
             options = {"verbose": 0, "return_dict": True}
             both = [

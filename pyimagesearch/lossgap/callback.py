@@ -15,6 +15,7 @@ AS_FIT = (
     "give no x, where `fit` has arrays; or x, batch_size and sample_weight as `fit` and the "
     "validation have them, and as fit_data what is weighted or more for `fit` alone"
 )
+OTHER_WEIGHTS = "`fit` validated other weights, whose gap this is not"
 FIRST = "put LossGap before all other callbacks, and do without SwapEMAWeights"
 
 
@@ -107,9 +108,11 @@ class LossGap(keras.callbacks.Callback):
         if "x" not in data:
             data = told.data_to_measure() | data
         size, mixed = self.batch_size or told.batch_size(), told.order_is_mixed()
-        sources = {
-            name: source_of(name, data[name], size, self.steps, mixed) for name in data
-        }
+        sources = {}
+        for name in data:
+            # Of held-out data no pass is in training mode, where the order counts.
+            is_mixed = mixed or name == "held_out"
+            sources[name] = source_of(name, data[name], size, self.steps, is_mixed)
         refuse_stateful_layers(self.model, sources.values())
         return sources
 
@@ -135,6 +138,7 @@ class LossGap(keras.callbacks.Callback):
         if batch == 0:
             self.epoch.validation = {}
             self.weights = sums_of_weights(self.model)
+        self.batch_sizes.look_at_validation(batch)
 
     def on_test_batch_end(self, batch, logs=None):
         self.epoch.validation[batch] = logs
@@ -174,8 +178,7 @@ class LossGap(keras.callbacks.Callback):
     def warn_of_other_weights(self):
         weights = sums_of_weights(self.model)
         if self.weights and not np.array_equal(self.weights, weights, equal_nan=True):
-            what = "`fit` validated other weights, whose gap this is not"
-            self.warn_once(what, FIRST)
+            self.warn_once(OTHER_WEIGHTS, FIRST)
 
     def warn_once(self, what, advice):
         if what and what not in self.has_warned_of:

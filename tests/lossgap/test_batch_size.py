@@ -8,12 +8,12 @@ from helpers import (
     FEW,
     LOSS,
     TEST,
+    TRAIN,
     X,
     Y,
     data_set,
     eager,
     fit,
-    history_of,
     network,
     warnings_of,
 )
@@ -46,6 +46,7 @@ LARGER = {"validation_data": FEW, "validation_batch_size": 32}
         (FEW, LossGap(), LARGER),
         (data_set(FEW, 16), LossGap(data_set(FEW, 16)), LARGER),
         (FEW, LossGap(), {"validation_data": data_set(FEW, 32)}),
+        (FEW, LossGap(), {"validation_data": data_set(TEST, 32)}),  # the last has 4
     ],
 )
 def test_it_is_warned_of_once_with_both_numbers_and_its_error_is_unknown(
@@ -131,11 +132,15 @@ def test_where_nothing_differs_there_is_no_warning_and_no_cost(
     assert len(evaluated) == 6 + evaluations + 2 * sums
 
 
-def test_a_part_that_is_known_keeps_its_error():
-    history = history_of(
-        compiled(metrics=["accuracy"]), FEW, LossGap(), validation_data=TEST
-    )
-    assert np.isfinite(history.history["accuracy_memorization_and_data_error"]).all()
+def mean_error(y_true, y_pred):
+    """A mean over examples, but one number of a batch, as many write it."""
+    return tf.reduce_mean(tf.abs(y_true - y_pred))
+
+
+def test_a_mean_of_whole_batches_does_not_depend_on_their_size():
+    options = {"validation_data": data_set(TEST, 48), "batch_size": 32}
+    model = compiled(metrics=[mean_error])
+    assert warnings_of(TRAIN, LossGap(), model=model, **options) == []
 
 
 @pytest.mark.filterwarnings("ignore:LossGap")

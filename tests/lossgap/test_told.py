@@ -76,7 +76,7 @@ def test_the_order_of_unshuffled_data_is_that_of_fit():
     np.testing.assert_allclose(parts["timing"], 0, atol=1e-6)
     assert abs(parts["batch_normalization"][0]) > 0.1
     # A sample are whole batches of `fit`'s.
-    loss_gap = LossGap(steps=3)
+    loss_gap = LossGap(steps=3, held_out=SORTED)
     fit(model, SORTED, loss_gap, validation_data=FEW, shuffle=False)
     of_fit = {SORTED[0][i : i + 32].tobytes() for i in range(0, 160, 32)}
 
@@ -86,6 +86,8 @@ def test_the_order_of_unshuffled_data_is_that_of_fit():
     first = sample()
     loss_gap.on_epoch_begin(1)
     assert len(first) == 3 and first != sample() and first | sample() == of_fit
+    for _, labels in loss_gap.samples["held_out"]["x"]:  # mixed, for their errors
+        assert len(set(labels.numpy().argmax(axis=1))) > 5
 
 
 @pytest.mark.parametrize(
