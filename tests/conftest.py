@@ -19,9 +19,7 @@ os.environ["MPLBACKEND"] = "agg"
 sys.path.insert(0, str(ROOT))
 
 # Sets what TensorFlow reads when it is imported, which other tests may do first.
-import tensorflow as tf
-
-import fashion_mnist  # noqa: F401
+from fashion_mnist import tf
 
 # Two processors for what tests several replicas.
 (CPU,) = tf.config.list_physical_devices("CPU")
