@@ -37,7 +37,9 @@ def higher_is_better(history, metric):
         for name in ("loss", metric)
     )
     known = np.isfinite(losses) & np.isfinite(values)
-    return bool(np.any(known) and covariance(losses[known], values[known]) < 0)
+    if not np.any(known):
+        return False
+    return bool(np.cov(losses[known], values[known], bias=True)[0, 1] < 0)
 
 
 def parts_of_name(metric):
@@ -45,7 +47,3 @@ def parts_of_name(metric):
     name = metric.replace("IoU", "_iou").replace("io_u", "iou")
     name = re.sub("([a-z0-9])([A-Z])", r"\1_\2", name)
     return re.split("[^a-z0-9]+", name.lower())
-
-
-def covariance(a, b):
-    return np.mean((a - a.mean()) * (b - b.mean()))

@@ -142,9 +142,8 @@ def of_other_data(batches, others, drawn):
     """
     if len(batches.values) == len(others.values):
         return of_paired_difference(batches, others)
-    return of_pass(batches, drawn_of_other(batches, others, drawn)) + of_pass(
-        others, drawn
-    )
+    drawn_as_fit = drawn_of_other(batches, others, drawn)
+    return of_pass(batches, drawn_as_fit) + of_pass(others, drawn)
 
 
 def drawn_of_other(batches, others, drawn):

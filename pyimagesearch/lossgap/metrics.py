@@ -23,9 +23,8 @@ def metrics_by_name(model):
     """The metrics of a compiled model, once it has measured, by their names in the logs."""
     named = {}
     for metric in model.metrics:
-        if hasattr(
-            metric, "metrics"
-        ):  # all that were compiled, and results in one order
+        if hasattr(metric, "metrics"):
+            # All that were compiled; its results are in the same order.
             named |= zip(metric.result(), metric.metrics)
         else:
             named[metric.name] = metric

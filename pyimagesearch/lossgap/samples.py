@@ -136,13 +136,13 @@ def is_weighted(data_set):
 
 def number_of_batches(data_set):
     if isinstance(data_set, tf.data.Dataset):
-        return max(0, int(data_set.cardinality()))  # below 0: infinite or unknown
+        return max(0, int(data_set.cardinality()))
     return getattr(data_set, "num_batches", None) or 0
 
 
 def may_be_endless(data_set):
     if isinstance(data_set, tf.data.Dataset):
-        return number_of_batches(data_set) == 0 and int(data_set.cardinality()) != 0
+        return int(data_set.cardinality()) < 0  # infinite or unknown
     return isgenerator(data_set) or getattr(data_set, "num_batches", 0) is None
 
 

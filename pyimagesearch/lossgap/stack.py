@@ -14,8 +14,8 @@ INSIDE = tuple(f"{Path(file).parent}{os.sep}" for file in (keras.__file__, __fil
 def arguments_of_fit(model):
     """What `fit` was told, by the names of its arguments; `{}` if it is not running.
 
-    Keras tells callbacks nothing of the data, though people have asked for it since 2015
-    (keras-team/keras, issue 3825). But while a callback runs, Keras' own `fit` is on the
+    Keras tells callbacks nothing of the data, though people have asked for it for years
+    (keras-team/keras, issues 3825, 8165, 14706). But while a callback runs, Keras' own `fit` is on the
     stack, and its local variables are its arguments, `validation_split` already applied.
     """
     fit = inspect.unwrap(keras.Model.fit)

@@ -17,7 +17,7 @@ DIVERGES = "What to do: a smaller learning rate, for example, as the training da
 EASIER = """What to do: the validation's data {}do better. Look at the split, at copies of training data
 (`count_copies`), and at how both are prepared and weighted."""
 UNKNOWN = (
-    "Whether the validation's data do better cannot be said: the error is unknown."
+    "Whether the validation's data do better cannot be said: its error is unknown."
 )
 ALIKE = "Nothing shows a fault: measured alike, the validation's data do not clearly do better."
 KNOWN = """Nothing shows a fault: the network {}does better on the data that it has seen, as most do,
@@ -30,14 +30,13 @@ def verdict(gap, doubt):
     lines = [measured_alike(gap)]
     if len(gap.finite) > 1:
         lines.append(change.in_words())
-    faults = {
-        doubt: bool(doubt),
-        LAGGING: batch_normalization_lags(gap),
-        OVERFITS: change.overfits(),
-        DIVERGES: change.is_clear() and not change.overfits(),
-        easier(gap): bool(easier(gap)),
-    }
-    found = [text for text, is_so in faults.items() if is_so]
+    faults = [doubt]
+    if batch_normalization_lags(gap):
+        faults.append(LAGGING)
+    if change.is_clear():
+        faults.append(OVERFITS if change.overfits() else DIVERGES)
+    faults.append(easier(gap))
+    found = [fault for fault in faults if fault]
     return lines + (found or [no_fault(gap)])
 
 
