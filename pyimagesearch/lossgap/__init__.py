@@ -11,8 +11,8 @@ nothing else. From the callback down:
     epoch       what an epoch leaves in the history, with the `errors`
 
     parts       the one list of the parts, and their numbers from a history
-    words       table, in_words; `gap` and `direction` read the history for them
-    verdict     what a gap means, and what to do
+    reading     what of it is clear; `direction`: whether more of a metric is better
+    words       table, in_words, with the `verdict`: what to look at
     figure      draw_gap
 """
 

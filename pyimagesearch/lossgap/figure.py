@@ -4,8 +4,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.ticker import MaxNLocator
 
-from .gap import Gap
 from .parts import PARTS, may_be_chance
+from .reading import Gap
 
 
 def draw_gap(history, metric="loss", axes=None, higher_is_better=None):
@@ -32,10 +32,9 @@ def draw_gap(history, metric="loss", axes=None, higher_is_better=None):
         start = np.where(part > 0, top, bottom)
         bars = {"color": PARTS[name].color, "edgecolor": "white", "width": 0.9}
         axes.bar(gap.epochs, part, bottom=start, label=label_of(name), **bars)
-        if name in gap.errors:
-            chance = may_be_chance(gap.parts[name], gap.errors[name]) & (part != 0)
-            epochs, part_by_chance = gap.epochs[chance], part[chance]
-            axes.bar(epochs, part_by_chance, bottom=start[chance], hatch="////", **bars)
+        chance = may_be_chance(gap.parts[name], gap.errors[name]) & (part != 0)
+        epochs, part_by_chance = gap.epochs[chance], part[chance]
+        axes.bar(epochs, part_by_chance, bottom=start[chance], hatch="////", **bars)
         top += np.maximum(part, 0)
         bottom += np.minimum(part, 0)
     axes.axhline(0, color="black", linewidth=0.5)
@@ -48,9 +47,9 @@ def draw_gap(history, metric="loss", axes=None, higher_is_better=None):
     axes.set(title=title, xlabel="Epoch #", ylabel=f"train_{metric} - val_{metric}")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
     hatched = "hatched: may be chance"
-    if np.isnan(list(gap.errors.values())).any():
+    if np.isnan([gap.errors[name] for name in gap.parts]).any():
         hatched += ", or is of unknown error"
-    axes.legend(title=hatched if gap.errors else None)
+    axes.legend(title=hatched)
     return axes
 
 

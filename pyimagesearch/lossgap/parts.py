@@ -16,26 +16,26 @@ Part = namedtuple("Part", "heading reason color worse better")
 # fmt: off
 PARTS = {
     "timing": Part("/timing", 2, "#332288",
-        "measured earlier in the epoch, when the network was worse",
-        "measured earlier in the epoch, when the network was better"),
+        "measured earlier, when the network was worse",
+        "measured earlier, when the network was better on them"),
     "augmentation_and_weights": Part("augment./weights", None, "#42150A",
-        "as augmented or weighted for `fit`, the data do worse",
-        "as augmented or weighted for `fit`, the data do better"),
+        "as `fit` augments or weights them, the data do worse",
+        "as `fit` augments or weights them, the data do better"),
     "regularization": Part("regular-/ization", 1, "#DDCC77",
         "training mode (dropout, noise, ...) makes it worse",
         "training mode (dropout, noise, ...) makes it better"),
     "batch_normalization": Part("batch/norm.", None, "#88CCEE",
-        "each batch's mean and variance do worse than moving averages",
-        "each batch's mean and variance do better than moving averages"),
+        "each batch's own statistics do worse than moving averages",
+        "each batch's own statistics do better than moving averages"),
     "memorization": Part("memori-/zation", None, "#AA4499",
-        "the held-out data are easier: by nature, preparation or weights",
-        "the training data are known, or the held-out data are harder"),
+        "held-out data easier, or prepared or weighted otherwise",
+        "seen before, or held-out data harder, prepared or weighted otherwise"),
     "data": Part("/data", 3, "#117733",
-        "the validation is easier: its data, copies, preparation or weights",
-        "the validation is harder: its data, their preparation or weights"),
+        "validation easier, copied, prepared or weighted otherwise",
+        "validation harder, or prepared or weighted otherwise"),
     "memorization_and_data": Part("memoriz./and data", None, "#AA4499",
-        "the validation is easier: its data, copies, preparation or weights",
-        "the training data are known, or the validation is harder"),
+        "validation easier, copied, prepared or weighted otherwise",
+        "seen before, or validation harder, prepared or weighted otherwise"),
 }
 # fmt: on
 
@@ -117,16 +117,19 @@ def measurements(history, metric="loss") -> dict[str, np.ndarray]:
 
 
 def standard_errors(history, metric="loss") -> dict[str, np.ndarray]:
-    """The standard errors that were measured, by the names of `PARTS`; or `nan`.
+    """The standard errors of the parts, by the names of `PARTS`; `nan` if unknown.
 
-    `validation` is that of the validation's own mean, and `first_batches` that of the
-    difference of an epoch's first batches to what was measured after the epoch before.
+    `memorization_and_data` is always there: of training and validation measured alike,
+    whatever is held out. `validation` is that of the validation's own mean.
     """
-    epochs = len(measurements(history, metric)[""])
+    parts = split_gap(history, metric)
+    unknown = np.full(len(parts["timing"]), np.nan)
     history = getattr(history, "history", history)
-    names = [*PARTS, "validation", "first_batches"]
-    errors = {x: np.array(history.get(error_key(x, metric), []), float) for x in names}
-    return {name: error for name, error in errors.items() if len(error) == epochs}
+    errors = {}
+    for name in [*parts, "memorization_and_data", "validation"]:
+        error = np.array(history.get(error_key(name, metric), unknown), float)
+        errors[name] = error if len(error) == len(unknown) else unknown
+    return errors
 
 
 def numbers_of_epochs(history, metric="loss"):

@@ -1,163 +1,148 @@
-"""What a gap means: training and validation measured alike, and what to do."""
+"""What a gap means: how both compare, measured alike, and what to look at."""
 
 import numpy as np
 
+from . import reading
 from .parts import is_probable, may_be_chance
 
-# What batch normalization costs the validation is said beyond this share of it.
-LARGE = 1 / 10
+# Smaller than this, a number is printed as 0.0000.
+ZERO = 5e-5
 
-DOUBT = """Timing is in doubt: with nearly the same weights, {} is {:.4f} on the data of `fit`, and {:.4f} on those
-of LossGap. `fit` may have them augmented, weighted, in other batches, in one order in all epochs (sorted, or
-arrays with a seed), or fewer by validation_split. Give LossGap no x where `fit` has arrays: it reads them."""
-LAGGING = """Batch normalization makes the validation worse by more than a tenth. Most often its moving averages
-lag: more updates help, a smaller momentum of BatchNormalization, or computing the statistics anew."""
-OVERFITS = "What to do: keep the best epoch (EarlyStopping), or more data, augmentation or dropout."
-DIVERGES = "What to do: a smaller learning rate, for example, as the training data do worse, too."
-EASIER = """What to do: the validation's data {}do better. Look at the split, at copies of training data
-(`count_copies`), and at how both are prepared and weighted."""
-UNKNOWN = (
-    "Whether the validation's data do better cannot be said: its error is unknown."
+SORTED = """In the last epoch the batches did better by {:.4f} as they came than after it, and the validation
+has not got worse as much: so it goes where data are sorted or badly mixed (a larger shuffle buffer
+helps), or where the learning rate rises within each epoch, or is too large."""
+MOVING_AVERAGES = """Batch normalization makes inference worse: its moving averages cost the training data {:.4f}.
+They lag (more updates, a smaller momentum of BatchNormalization, or computing them anew helps),
+or the batches of `fit` are very small, or each of its own kind (sorted data)."""
+TRAINING_TOO = (
+    "The training data's has {}, too, by {:.4f}: a smaller learning rate, for example."
 )
-ALIKE = "Nothing shows a fault: measured alike, the validation's data do not clearly do better."
-KNOWN = """Nothing shows a fault: the network {}does better on the data that it has seen, as most do,
-or the validation's are harder or prepared otherwise."""
+NOT_HALF_AS_MUCH = """{} not {} half as much: so it goes where a network overfits (keep the best epoch,
+more data, augmentation or dropout), where the validation's data are drawn or prepared otherwise,
+or where the network only goes up and down (a smaller learning rate)."""
+CANNOT_BE_TOLD = (
+    "Whether the training data's has, too, cannot be told: keep the best epoch."
+)
+FIRST_OF_ALL = "Look at labels and preparation before all else: {}."
+EASIER = """The {1} {2}do better than the {0}, measured alike: look at the split,
+at copies (`count_copies`), and at how both are prepared, augmented and weighted."""
+KNOWN = """The {0} {2}do better than the {1}, measured alike: the network knows them,
+as most do, or the {1} are harder, or prepared or weighted otherwise."""
+HARDER = "The {0} {2}do better than the {1}: these are harder, or prepared or weighted otherwise."
+NOT_IMPROVED = """The training data's {} has not clearly improved in or since the first epoch: nothing is learnt, or too
+little for its error (look at the labels, the last layer with its loss, and the learning rate),
+it was at its best before, or it is no measure of this task."""
+UNSURE = """Whether something is at fault cannot be said: an error is unknown, or more than a tenth of what is
+measured."""
+NO_FAULT = "Nothing shows a fault here: measured alike, both cannot be told apart."
 
 
-def verdict(gap, doubt):
-    """The lines that end the words: how both compare, the best epoch, what to do."""
-    change = ChangeSinceBest(gap)
-    lines = [measured_alike(gap)]
-    if len(gap.finite) > 1:
-        lines.append(change.in_words())
-    faults = [doubt]
-    if batch_normalization_lags(gap):
-        faults.append(LAGGING)
-    if change.is_clear():
-        faults.append(OVERFITS if change.overfits() else DIVERGES)
-    faults.append(easier(gap))
-    found = [fault for fault in faults if fault]
-    return lines + (found or [no_fault(gap)])
+def verdict(gap):
+    """The lines that end the words: facts first, then what to look at.
 
-
-def doubt_about_timing(gap):
-    """Say that `fit` has other data than LossGap, where its first batches show it.
-
-    An epoch's first eighth has nearly the weights measured after the epoch before: the
-    same mean, but for three errors, and for what gets better within the epochs.
+    Each is said only if its fact holds beyond chance, and names what else it may be.
     """
-    measured = gap.values.get("fit_data", gap.values["training_mode"])
-    if "first_batches" not in gap.errors or len(gap.first_batches) != len(measured):
-        return ""
-    errors = gap.errors["first_batches"]
-    rows = np.array([gap.first_batches[1:], errors[1:], measured[:-1], measured[1:]])
-    first, error, before, after = rows[:, np.isfinite(rows).all(axis=0)]
-    chance = 3 * np.sqrt(np.sum(error**2))
-    # Summed over the epochs, it gets better by what the last is better than the first.
-    change = np.sum(after - before)
-    improvement = change if gap.is_worse(-change) else 0.0
-    difference = np.sum(first - before)
-    if min(0, improvement) - chance <= difference <= max(0, improvement) + chance:
-        return ""
-    return DOUBT.format(gap.metric, first.mean(), before.mean())
+    best = reading.best_epoch(gap)
+    facts, lines = [measured_alike(gap), *lines_of_best(gap, best)], []
+    if reading.was_better_within(gap):
+        lines.append(SORTED.format(abs(gap.parts["timing"][-1])))
+    if reading.moving_averages_cost_much(gap, best):
+        lines.append(MOVING_AVERAGES.format(abs(gap.parts["batch_normalization"][-1])))
+    rise = lines_of_rise(gap, best)
+    lines += rise + lines_of_comparisons(gap, is_explained=bool(rise))
+    if reading.is_not_half(gap):
+        why = f"the validation's {gap.metric} is not half of the training data's"
+        lines.append(FIRST_OF_ALL.format(why))
+    elif reading.goes_apart(gap, best) and reading.half_was_there(gap, best):
+        why = f"half of the difference was there in epoch {gap.epochs[best]} already"
+        lines.append(FIRST_OF_ALL.format(why))
+    improved = reading.improvement(gap)
+    if not rise and not improved.is_clear() and not np.isnan(improved.error):
+        lines.append(NOT_IMPROVED.format(gap.metric))
+    return facts + (lines or [no_fault(gap)])
+
+
+def probably(worse):
+    return "probably " if is_probable(*worse) else ""
 
 
 def measured_alike(gap):
-    differences, errors = gap.measured_alike()
-    last = gap.finite[-1]
-    difference = differences[last]
-    value = f"{gap.metric} is {gap.values['inference_mode'][last]:.4f}"
-    size, chance = f"{abs(difference):.4f}", ""
-    if errors is not None:
-        size += f" +- {errors[last]:.4f}"
-        chance = (
-            ", which may be chance" if may_be_chance(difference, errors[last]) else ""
-        )
+    worse, value = gap.alike(), gap.values["inference_mode"][-1]
+    difference = value - gap.values["val"][-1]
     side = "above" if difference > 0 else "below"
-    return (
-        "Measured alike (inference mode, after the epoch), the training data's "
-        f"{value},\n{size} {side} the validation's{chance}."
+    how = f"{abs(difference):.4f} +- {worse.error:.4f} {side} the validation's"
+    if abs(difference) < ZERO:
+        how = "to four decimals the same as the validation's"
+    elif np.isnan(worse.error):
+        how = f"{abs(difference):.4f} {side} the validation's, by an unknown error"
+    elif may_be_chance(*worse):
+        how += ", which may be chance"
+    start = "Measured alike (inference mode, after the epoch), the training data's"
+    return f"{start} {gap.metric} is {value:.4f},\n{how}."
+
+
+def lines_of_best(gap, best):
+    """Where the validation was best, and whether it has clearly got worse since."""
+    values, (rise, _, _) = gap.values["val"], reading.since(gap, best)
+    if len(values) == 1:
+        return []
+    line = f"val_{gap.metric} was {'highest' if gap.higher_is_better else 'lowest'} in "
+    if best == len(values) - 1:
+        return [f"{line}the last epoch."]
+    line += (
+        f"epoch {gap.epochs[best]} of {gap.epochs[-1]} ({values[best]:.4f}), and has"
     )
+    if not rise.is_clear():
+        return [f"{line} not clearly {risen(gap)} since."]
+    return [f"{line} {probably(rise)}{risen(gap)} by {rise.by:.4f} since."]
 
 
-class ChangeSinceBest:
-    """How the validation has changed since its best epoch; of equal ones the latest."""
-
-    def __init__(self, gap):
-        self.gap = gap
-        values, training = gap.values["val"], gap.values["inference_mode"]
-        sign = -1 if gap.higher_is_better else 1
-        latest_first = gap.finite[::-1]
-        self.last = gap.finite[-1]
-        self.best = latest_first[np.argmin(sign * values[latest_first])]
-        self.worse = sign * (values[self.last] - values[self.best])
-        self.training_worse = sign * (training[self.last] - training[self.best])
-        # Both epochs' errors; of the same examples the change is surer than that.
-        errors = gap.error_of_validation()
-        self.error = np.hypot(errors[self.last], errors[self.best])
-
-    def is_clear(self):
-        return self.worse > 0 and not may_be_chance(self.worse, self.error)
-
-    def overfits(self):
-        """Whether it is clearly worse, and the training data are not as much."""
-        return self.is_clear() and self.training_worse < self.worse / 2
-
-    def in_words(self):
-        gap = self.gap
-        best = "highest" if gap.higher_is_better else "lowest"
-        line = f"val_{gap.metric} was {best} in "
-        if self.best == self.last:
-            return f"{line}the last epoch."
-        value = gap.values["val"][self.best]
-        epochs = f"epoch {gap.epochs[self.best]} of {gap.epochs[-1]} ({value:.4f})"
-        if np.isnan(self.error):
-            return f"{line}{epochs}."
-        changed = "fallen" if gap.higher_is_better else "risen"
-        if not self.is_clear():
-            return f"{line}{epochs}, and has not clearly {changed} since."
-        probably = "probably " if is_probable(self.worse, self.error) else ""
-        where = "it does worse on the training data, too"
-        if self.overfits():
-            where = f"the network {probably}overfits"
-        changed = f"has {probably}{changed} by {self.worse:.4f} since"
-        return f"{line}{epochs}, and {changed}: {where}."
+def risen(gap):
+    return "fallen" if gap.higher_is_better else "risen"
 
 
-def batch_normalization_lags(gap):
-    if "batch_normalization" not in gap.parts:
-        return False
-    part, error, last = last_of(gap, "batch_normalization", unknown=0.0)
-    is_large = abs(part) > LARGE * abs(gap.values["val"][last])
-    return gap.is_worse(-part) and is_large and not may_be_chance(part, error)
+def lines_of_rise(gap, best):
+    """Where the validation has clearly got worse: whether the training data have, too."""
+    validation, training, _ = reading.since(gap, best)
+    if not validation.is_clear():
+        return []
+    lines = []
+    if training.is_clear():
+        lines.append(TRAINING_TOO.format(risen(gap), training.by))
+    if reading.goes_apart(gap, best):
+        start = "But it has" if lines else "The training data's has"
+        lines.append(NOT_HALF_AS_MUCH.format(start, risen(gap)))
+    elif not lines and not reading.moving_averages_explain(gap, best):
+        lines.append(CANNOT_BE_TOLD)
+    return lines
 
 
-def easier(gap):
-    """That the validation's data do better than held-out or training data, if so."""
-    part, error, last = last_of(gap, list(gap.parts)[-1], unknown=np.nan)
-    if np.isnan(error):
-        return ""
-    differences, errors = gap.measured_alike()
-    for compared in [(part, error), (differences[last], errors[last])]:
-        if gap.is_worse(compared[0]) and not may_be_chance(*compared):
-            return EASIER.format("probably " if is_probable(*compared) else "")
-    return ""
+def lines_of_comparisons(gap, is_explained):
+    """Which data clearly do better than others, and what that may come from."""
+    training, held_out, validation = (
+        "training data",
+        "held-out data",
+        "validation's data",
+    )
+    pairs = [(training, validation, gap.alike())]
+    if "held_out" in gap.values:
+        apart = [(training, held_out, gap.part("memorization"))]
+        apart.append((held_out, validation, gap.part("data")))
+        pairs = [x for x in apart if not may_be_chance(*x[2])] or pairs
+    lines = []
+    for first, second, worse in pairs:
+        names = first, second, probably(worse)
+        if worse.is_clear():
+            lines.append(EASIER.format(*names))
+        elif (-worse).is_clear() and first == held_out:
+            lines.append(HARDER.format(*names))
+        elif (-worse).is_clear() and not is_explained:
+            lines.append(KNOWN.format(*names))
+    return lines
 
 
 def no_fault(gap):
-    """What shows no fault, or that this cannot be said."""
-    _, error, last = last_of(gap, list(gap.parts)[-1], unknown=np.nan)
-    if np.isnan(error):
-        return UNKNOWN
-    differences, errors = gap.measured_alike()
-    difference, error = differences[last], errors[last]
-    if may_be_chance(difference, error):
-        return ALIKE
-    return KNOWN.format("probably " if is_probable(difference, error) else "")
-
-
-def last_of(gap, name, unknown):
-    """A part in the last finite epoch, and its error, which may not be recorded."""
-    last = gap.finite[-1]
-    error = gap.errors[name][last] if name in gap.errors else unknown
-    return gap.parts[name][last], error, last
+    """That nothing shows a fault, or that this cannot be said."""
+    measured = max(abs(gap.values["inference_mode"][-1]), abs(gap.values["val"][-1]))
+    is_sure = gap.alike().error <= reading.LARGE * measured
+    return NO_FAULT if is_sure and reading.improvement(gap).is_clear() else UNSURE

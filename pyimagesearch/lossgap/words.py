@@ -1,16 +1,19 @@
-"""The gap of a metric as a table, and its reasons in words."""
+"""The gap of a metric as a table, and in words: what it is made of, and what to look at."""
 
 import numpy as np
 
-from .gap import Gap
-from .parts import PARTS, is_probable, may_be_chance
-from .verdict import doubt_about_timing, verdict
+from .parts import PARTS, key, may_be_chance
+from .reading import Gap
+from .verdict import ZERO, probably, verdict
 
-# Smaller than this, a number is printed as 0.0000.
-ZERO = 5e-5
-ERRORS = """+- is one standard error: what is within two of zero may be chance, within three is called probable.
-To tell, measure more batches (`steps`; fashion_mnist.py --explain 60000), or validate on more data."""
-UNKNOWN_KIND = "no error is known for a metric like this"
+ERRORS = "+- is one standard error: what is within two of zero may be chance, within three is called probable."
+MORE = "To tell, measure more batches (`steps`), or validate on more data."
+UNKNOWN_ERRORS = """An error is unknown of too few batches, of a metric that has none, and of one that depends on
+the batch, where the validation's are of another size."""
+
+NOT_FINITE = """In epoch {} {} no finite number:
+the training diverges (a smaller learning rate helps), or a value is missing or undefined (nan in the
+data, a division by 0)."""
 
 
 def table(history, metric="loss") -> str:
@@ -23,94 +26,96 @@ def table(history, metric="loss") -> str:
     rows = [*zip(*(heading.split("/", 1) for heading in headings))]
     for epoch, numbers in zip(gap.epochs, zip(*columns.values())):
         rows.append([f"{epoch}", *(f"{number:.4f}" for number in numbers)])
-    if gap.errors:
-        errors = [
-            f"{gap.errors[x][-1]:.4f}" if x in gap.errors else "" for x in columns
-        ]
-        rows.append([f"{gap.epochs[-1]} +-", *errors])
+    errors = [in_digits(gap.errors[name][-1]) for name in gap.parts]
+    rows.append([f"{gap.epochs[-1]} +-", "", "", "", *errors])
     rows.append(["mean", *(f"{numbers.mean():.4f}" for numbers in columns.values())])
     widths = [max(9, *(len(cell) + 1 for cell in column)) for column in zip(*rows)]
     widths[0] = 6
     return "\n".join("".join(map(str.rjust, row, widths)) for row in rows)
 
 
+def in_digits(error):
+    return "?" if np.isnan(error) else f"{error:.4f}"
+
+
 def in_words(history, metric="loss", higher_is_better=None) -> str:
-    """What the gaps of the first and the last epoch consist of, why, and what to do.
+    """What the gaps of the first and the last epoch consist of, and what to look at.
 
     `higher_is_better` is for a metric of which neither the name nor the way in which it
     changes with the loss says it.
     """
     gap = Gap(history, metric, higher_is_better)
-    if len(gap.finite) == 0:
-        return f"In no epoch is each {metric} a finite number: the gap cannot be split."
-    doubt = doubt_about_timing(gap)
-    lines = []
-    for epoch in sorted({gap.finite[0], gap.finite[-1]}):
-        lines += lines_of_epoch(gap, epoch, doubt)
-    if gap.errors:
+    finite = np.flatnonzero(np.isfinite(gap.total))
+    epochs = sorted({*finite[:1], *finite[-1:]})
+    lines = [line for epoch in epochs for line in lines_of_epoch(gap, epoch)]
+    if epochs:
         lines.append(ERRORS)
-    lines += verdict(gap, doubt)
-    if len(gap.finite) < len(gap.total):
-        lines.append("Epochs in which a value is no finite number are left out.")
+    if np.isnan([gap.errors[name][epochs] for name in gap.parts]).any():
+        lines.append(UNKNOWN_ERRORS)
+    if not gap.all_is_measured:
+        lines.append(MORE)
+    not_finite = what_is_not_finite(getattr(history, "history", history), gap)
+    lines += [not_finite] if not_finite else verdict(gap)
     return "\n".join(lines)
 
 
-def lines_of_epoch(gap, epoch, doubt):
+def lines_of_epoch(gap, epoch):
     """The gap of an epoch and its parts: what makes it, then what is against it."""
     total = gap.total[epoch]
     size = f"{abs(total):.4f} {'above' if total > 0 else 'below'}"
     if abs(total) < ZERO:
         size = "to four decimals equal to"
     better = "higher" if gap.higher_is_better else "lower"
-    sense = "" if gap.metric == "loss" else f" ({better} is better)"
+    unsure = "" if gap.direction_is_known else ", unless you give `higher_is_better`"
+    sense = "" if gap.metric == "loss" else f" ({better} is better{unsure})"
     both = f"the training {gap.metric} is {size} the validation {gap.metric}{sense}"
     lines = [f"In epoch {gap.epochs[epoch]} {both}:"]
     towards = {name: part[epoch] * np.sign(total) for name, part in gap.parts.items()}
+    nothing = [name for name in towards if abs(towards[name]) < ZERO]
     largest_first = sorted(towards, key=lambda name: -abs(towards[name]))
+    largest_first = [name for name in largest_first if name not in nothing]
     makes_it = [name for name in largest_first if towards[name] > 0]
     against_it = [name for name in largest_first if towards[name] <= 0]
-    lines += [line_of_part(gap, name, epoch, doubt) for name in makes_it]
+    lines += [line_of_part(gap, name, epoch) for name in makes_it]
     if makes_it and against_it:
         lines.append("  against it:")
-    return lines + [line_of_part(gap, name, epoch, doubt) for name in against_it]
+    lines += [line_of_part(gap, name, epoch) for name in against_it]
+    if nothing:
+        names = ", ".join(name.replace("_", " ") for name in nothing)
+        lines.append(f"  to four decimals 0: {names}")
+    return lines
 
 
-def line_of_part(gap, name, epoch, doubt):
+def line_of_part(gap, name, epoch):
     label = name.replace("_", " ").ljust(max(map(len, gap.parts)))
-    error = f" +- {gap.errors[name][epoch]:<6.4f}" if name in gap.errors else ""
-    why = reason(gap, name, epoch, doubt)
-    return f"  {label}  {gap.parts[name][epoch]:+.4f}{error}  {why}".rstrip()
+    error = in_digits(gap.errors[name][epoch]).ljust(6)
+    why = reason(name, gap.part(name, epoch))
+    return f"  {label}  {gap.parts[name][epoch]:+.4f} +- {error}  {why}"
 
 
-def reason(gap, name, epoch, doubt):
+def reason(name, worse):
     """Why a part is what it is, as surely as its error allows."""
-    part = gap.parts[name][epoch]
-    if abs(part) < ZERO:
-        return ""
-    training_is_worse = gap.is_worse(part)
-    why = PARTS[name].worse if training_is_worse else PARTS[name].better
-    if training_is_worse and PARTS[name].reason:
-        why += f" (reason {PARTS[name].reason})"
-    if name not in gap.errors:
-        return why
-    error = gap.errors[name][epoch]
-    if np.isnan(error):
-        return why_unknown(gap, name, epoch)
-    if may_be_chance(part, error):
+    if np.isnan(worse.error):
+        return "its error is unknown"
+    if may_be_chance(*worse):
         return "may be chance"
-    if name == "timing" and doubt:
-        return "in doubt: see below"
-    return f"probably {why}" if is_probable(part, error) else why
+    why = PARTS[name].worse if worse.by > 0 else PARTS[name].better
+    if worse.by > 0 and PARTS[name].reason:
+        why += f" (reason {PARTS[name].reason})"
+    return f"{probably(worse)}{why}"
 
 
-def why_unknown(gap, name, epoch):
-    """Why the error of a part is unknown, as far as a history tells."""
-    if "validation" not in gap.errors:
-        # LossGap has one for each metric whose batches have errors at all.
-        return UNKNOWN_KIND if gap.loss_has_errors else "its error is unknown"
-    others = [gap.errors[x][epoch] for x in [*gap.parts, "validation"] if x != name]
-    if name == list(gap.parts)[-1] and np.isfinite(others).all():
-        return "depends on the batch, and the validation's are of another size"
-    if name == list(gap.parts)[-1] and np.isfinite(others[:-1]).all():
-        return "its error is unknown: of the validation too few batches are known"
-    return "its error is unknown: too few batches"
+def what_is_not_finite(history, gap):
+    """The first epoch in which a loss, or else the metric, is not finite, if there is."""
+    data = {"held_out": "held-out", "val": "validation"}
+    for metric in ("loss", gap.metric):
+        keys = {name: key(name, metric) for name in gap.values}
+        finite = {x: np.isfinite(history[keys[x]]) for x in keys if keys[x] in history}
+        epochs = np.flatnonzero(~np.all(list(finite.values()), axis=0))
+        if len(epochs) > 0:
+            broken = [name for name in finite if not finite[name][epochs[0]]]
+            sides = dict.fromkeys(data.get(name, "training") for name in broken)
+            which = " and ".join(f"the {side} {metric}" for side in sides)
+            are = "is" if len(sides) == 1 else "are"
+            return NOT_FINITE.format(gap.epochs[epochs[0]], f"{which} {are}")
+    return ""

@@ -1,4 +1,4 @@
-"""Histories whose gap has certain parts, for what reads them."""
+"""Histories whose values or gaps are certain ones, for what reads them."""
 
 import numpy as np
 
@@ -11,24 +11,36 @@ OPTIONAL = {
 }
 
 
-def history(errors=None, val=1, metric="loss", **parts):
-    """A history whose gap has these parts, and else zeros, with these errors.
+def course(metric="loss", sign=1, error=0.01, errors=None, share=1.0, **values):
+    """A history of what was measured, `inference_mode=[...]`, times `sign`.
 
-    With errors, parts of which none is named have a small one.
+    By default there is no dropout, and the network gets better in the first epoch. Each
+    standard error is `error`, but for those in `errors`.
     """
-    epochs = len(next(iter(parts.values())))
-    values = np.full(epochs, 1.0) * val
-    series = {f"val_{metric}": values}
+    values.setdefault(
+        "training_mode", values.get("batch_statistics", values["inference_mode"])
+    )
+    epochs = len(values["val"])
+    values.setdefault("", values["training_mode"] + np.eye(epochs)[0] / 2)
+    series = {key(name, metric): sign * np.array(values[name]) for name in values}
+    for name in values:  # of another metric's history, the loss falls
+        series.setdefault(key(name, "loss"), 1 / np.arange(1.0, epochs + 1))
+    parts = list(parts_by_measurement(values).values())
+    for name in [*parts, "memorization_and_data", "validation"]:
+        of_part = (errors or {}).get(name, error)
+        series[error_key(name, metric)] = np.full(epochs, 1.0) * of_part
+    return series | {"measured_share": [share] * epochs}
+
+
+def history(metric="loss", error=0.001, errors=None, val=1.0, **parts):
+    """A history whose gap has these parts, and else zeros."""
     measured = [name for name, part in OPTIONAL.items() if part in parts]
     names = parts_by_measurement(measured)
+    total = np.full(len(next(iter(parts.values()))), val)
+    values = {"val": total}
     for name, part in reversed(names.items()):
-        values = values + np.array(parts.get(part, np.zeros(epochs)))
-        series[key(name, metric)] = values
-        series.setdefault(key(name, "loss"), np.ones(epochs))
-    series.setdefault("val_loss", np.ones(epochs))
-    if errors:
-        errors = dict.fromkeys(names.values(), [0.001] * epochs) | errors
-    return series | {error_key(x, metric): errors[x] for x in errors or {}}
+        values[name] = total = total + np.array(parts.get(part, 0.0))
+    return course(metric, error=error, errors=errors, **values)
 
 
 THREE = {

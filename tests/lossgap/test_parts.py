@@ -6,7 +6,7 @@ import pytest
 from conftest import ROOT
 from histories import SIX, THREE
 
-from pyimagesearch.lossgap import count_copies, split_gap
+from pyimagesearch.lossgap import count_copies, split_gap, standard_errors
 from pyimagesearch.lossgap.parts import PARTS, parts_by_measurement
 
 
@@ -44,6 +44,13 @@ def test_what_was_not_measured_in_each_epoch_cannot_be_split(name):
     others = {"training_mode_my_mode_acc": [1]}
     with pytest.raises(ValueError, match="measured: my_mode_acc"):
         split_gap(others)
+
+
+def test_an_error_that_is_not_there_is_unknown():
+    errors = standard_errors(THREE | {"timing_error": [0.1, 0.2], "data_error": [1, 1]})
+    names = ["timing", "regularization", "memorization_and_data", "validation"]
+    assert list(errors) == names and list(errors["timing"]) == [0.1, 0.2]
+    assert np.isnan([errors[name] for name in names[1:]]).all()
 
 
 def test_images_copied_from_one_set_into_the_other_are_counted():

@@ -1,168 +1,194 @@
-import numpy as np
 import pytest
-from histories import history
+from histories import course
 
 from pyimagesearch.lossgap import in_words
 
 NAN = float("nan")
+RISING = {"val": [0.6, 0.5, 0.8], "inference_mode": [0.5, 0.4, 0.3]}
+BOTH_RISING = RISING | {"inference_mode": [0.5, 0.4, 0.535]}
+UNKNOWN = {"errors": {"memorization_and_data": NAN}}
+LARGER = {"errors": {"memorization_and_data": 0.02}}
+EQUAL = {"val": [0.5, 0.4], "inference_mode": [0.5, 0.4]}
+# Of a part of all, moving averages cost as much as the network got better.
+LAGGING = {"val": [5.6, 5.5, 5.8], "inference_mode": [0.5, 0.4, 0.6]}
+LAGGING |= {"batch_statistics": [0.5, 0.4, 0.44]}
+SORTED = {"val": [0.5, 0.5], "inference_mode": [0.5, 0.5], "": [0.4, 0.4]}
+HELD_OUT = {"val": [0.4], "inference_mode": [0.3], "held_out": [0.421]}
+
+# What is said of a history, and the changes after which it must not be said. An error is
+# 0.01, that of a difference of two epochs 0.0141.
+SENTENCES = [
+    (
+        ", which may be chance",
+        {"val": [0.5], "inference_mode": [0.519]},
+        [{"inference_mode": [0.521]}, {"inference_mode": [0.5]}, UNKNOWN],
+    ),
+    ("by an unknown error", EQUAL | UNKNOWN | {"val": [0.5, 0.3]}, [{"errors": {}}]),
+    ("to four decimals the same", EQUAL, [{"val": [0.5, 0.4001]}]),
+    (
+        "Nothing shows a fault",
+        EQUAL,
+        [
+            {"val": [0.5, 0.421]},
+            {"val": [0.5, 0.379]},
+            {"val": [0.37, 0.4]},
+            {"error": 0.041},
+            {"": [0.428, 0.4], "inference_mode": [0.428, 0.4]},
+            UNKNOWN,
+        ],
+    ),
+    (
+        "cannot be said: an error is unknown",
+        EQUAL | {"error": 0.041},
+        [{"error": 0.04}],
+    ),
+    ("cannot be said: an error is unknown", EQUAL | UNKNOWN, [{"errors": {}}]),
+    ("lowest in the last epoch.", EQUAL, [{"val": [0.4, 0.4001]}, {"val": [0.4, NAN]}]),
+    ("lowest in epoch 2 of 3 (0.5000), and has risen by 0.3000 since.", RISING, []),
+    ("has not clearly risen", RISING | {"val": [0.6, 0.5, 0.528]}, [RISING]),
+    ("has not clearly risen", RISING | {"error": NAN}, [{"error": 0.1}]),
+    (
+        "has probably risen by",
+        RISING | {"val": [0.6, 0.5, 0.529]},
+        [{"val": [0.6, 0.5, 0.528]}, {"val": [0.6, 0.5, 0.543]}],
+    ),
+    (
+        "training data's has not risen half as much: so it goes where a network overfits",
+        RISING,
+        [
+            {"val": [0.6, 0.5, 0.528]},
+            {"inference_mode": [0.5, 0.4, 0.536]},
+            {"inference_mode": [0.5, 0.4, 0.49]} | LARGER,
+            UNKNOWN,
+        ],
+    ),
+    (
+        "too, by 0.1350: a smaller learning rate, for example.\nBut it has not risen half",
+        BOTH_RISING,
+        [{"inference_mode": [0.5, 0.4, 0.536]}, {"batch_statistics": [0.5, 0.4, 0.4]}],
+    ),
+    (
+        "has risen, too, by 0.0500",
+        BOTH_RISING | {"inference_mode": [0.5, 0.4, 0.45]} | LARGER,
+        [{"inference_mode": [0.5, 0.4, 0.448]}, UNKNOWN, {"val": [0.6, 0.5, 0.5]}],
+    ),
+    (
+        "too, cannot be told",
+        RISING | UNKNOWN,
+        [{"errors": {}}, {"val": [0.6, 0.5, 0.5]}],
+    ),
+    (
+        "before all else: half of the difference was there in epoch 2",
+        RISING | {"inference_mode": [0.5, 0.2, 0.3]},
+        [{"inference_mode": [0.5, 0.24, 0.3]}, {"inference_mode": [0.5, 0.2, 0.36]}],
+    ),
+    (
+        "moving averages cost the training data 0.0400.\nThey lag",
+        {"val": [0.39], "inference_mode": [0.4], "batch_statistics": [0.36]},
+        [
+            {"batch_statistics": [0.362]},
+            {"batch_statistics": [0.44]},
+            {"error": 0.021},
+            {"val": [-0.41]},
+        ],
+    ),
+    (
+        "moving averages cost the training data 0.1600",
+        LAGGING,
+        [{"batch_statistics": [0.5, 0.4, 0.46]}, {"val": [5.6, 5.5, 5.5]}],
+    ),
+    (
+        "not risen half as much",
+        LAGGING | {"batch_statistics": [0.5, 0.4, 0.46]},
+        [LAGGING],
+    ),
+    (
+        "did better by 0.1000 as they came than after it",
+        SORTED,
+        [
+            {"": [0.4, 0.451]},
+            {"": [0.4, 0.6]},
+            {"val": [0.44, 0.5]},
+            {"val": [1.1, 1.1]},
+            {"error": 0.051},
+            {"val": [0.5], "inference_mode": [0.5], "": [0.4]},
+        ],
+    ),
+    (
+        "The validation's data probably do better than the training data",
+        {"val": [0.4], "inference_mode": [0.421]},
+        [{"inference_mode": [0.419]}, {"inference_mode": [0.379]}, UNKNOWN],
+    ),
+    (
+        "The validation's data do better than the training data",
+        # Each of both parts may be chance: only their sum is clear.
+        {"val": [0.3], "inference_mode": [0.338], "held_out": [0.319]},
+        [{"inference_mode": [0.319]}, {"held_out": [0.321]}],
+    ),
+    (
+        "The validation's data probably do better than the held-out data",
+        HELD_OUT,
+        [{"held_out": [0.419]}, {"held_out": [0.379]}],
+    ),
+    (
+        "The training data do better than the held-out data, measured alike: the network k",
+        HELD_OUT,
+        [{"inference_mode": [0.402]}, {"inference_mode": [0.5]}],
+    ),
+    (
+        "The held-out data do better than the training data",
+        HELD_OUT | {"inference_mode": [0.46]},
+        [{"inference_mode": [0.44]}],
+    ),
+    (
+        "The held-out data probably do better than the validation's data: these are harder",
+        HELD_OUT | {"held_out": [0.379]},
+        [{"held_out": [0.381]}],
+    ),
+    (
+        "The training data probably do better than the validation's data, measured alike",
+        EQUAL | {"val": [0.5, 0.421]},
+        [{"val": [0.5, 0.419]}, {"val": [0.5, 0.431]}, {"val": [0.38, 0.421]}, UNKNOWN],
+    ),
+    (
+        "has not clearly improved in or since the first epoch: nothing is learnt",
+        {"val": [0.4], "inference_mode": [0.4], "": [0.428]},
+        [
+            {"": [0.429]},
+            {"errors": {"timing": NAN}},
+            EQUAL | {"": [0.5, 0.4]},
+            {"val": [0.3, 0.4], "inference_mode": [0.4, 0.4], "": [0.4, 0.4]},
+        ],
+    ),
+    ("measure more batches (`steps`)", EQUAL | {"share": 0.99}, [{"share": 1.0}]),
+    ("An error is unknown of", EQUAL | {"errors": {"timing": NAN}}, [{"errors": {}}]),
+]
 
 
-def words_of(metric="loss", **parts):
-    return in_words(history(metric=metric, **parts), metric)
-
-
-def test_training_and_validation_are_compared_measured_alike():
-    errors = {"memorization_and_data": [0.1, 0.01]}
-    words = words_of(memorization_and_data=[0.3, -0.05], val=0.4, errors=errors)
-    assert "training data's loss is 0.3500,\n0.0500 +- 0.0100 below the val" in words
-    errors["memorization_and_data"][1] = 0.03
-    words = words_of("accuracy", memorization_and_data=[0.3, 0.05], errors=errors)
-    assert (
-        "accuracy is 1.0500,\n0.0500 +- 0.0300 above the validation's, which may"
-        in words
-    )
-    parts = {"memorization": [-0.2, -0.03], "data": [0, -0.05]}
-    errors = {"memorization": [0.1, 0.03], "data": [0.1, 0.04]}
-    assert "0.0800 +- 0.0500 below" in words_of(errors=errors, **parts)
-    assert "0.0800 below" in words_of(**parts)
-
-
-def best(val, error=0.01, metric="loss", training=None, **more):
-    """The line about the best epoch of a validation that went like this."""
-    errors = {"validation": [error] * len(val), **more} if error else {}
-    data = np.subtract(training, val) if training else np.zeros(len(val))
-    parts = {"timing": np.zeros(len(val)), "memorization_and_data": data}
-    words = in_words(history(errors, val, metric, **parts), metric)
-    return next(x for x in words.splitlines() if x.startswith("val_")), words
-
-
-def test_where_the_validation_was_best_and_whether_it_has_clearly_risen():
-    # Two errors of a difference are 0.0283, three 0.0424.
-    training = [0.5, 0.4, 0.3]
-    for rise, expected in [
-        (0.028, "not clearly risen"),
-        (0.029, "probably risen by 0.0290"),
-    ]:
-        line, words = best([0.6, 0.5, 0.5 + rise], training=training)
-        assert f"in epoch 2 of 3 (0.5000), and has {expected} since" in line
-        assert ("the network probably overfits" in line) == ("EarlyStopping" in words)
-    assert ("EarlyStopping" in words) and "Nothing shows a fault" not in words
-    line, _ = best([0.6, 0.5, 0.8], training=training)
-    assert line.endswith("and has risen by 0.3000 since: the network overfits.")
-    line, words = best([0.6, 0.5, 0.8], training=[0.5, 0.4, 0.7])
-    assert line.endswith("it does worse on the training data, too.")
-    assert "EarlyStopping" not in words and "a smaller learning rate" in words
-    line, _ = best([0.6, 0.8, 0.5], metric="accuracy", training=[0.6, 0.8, 0.9])
-    assert (
-        "val_accuracy was highest in epoch 2 of 3 (0.8000), and has fallen by" in line
-    )
-
-
-def test_of_equal_epochs_the_latest_counts_and_without_errors_only_the_epoch():
-    assert best([0.6, 0.5, 0.5])[0] == "val_loss was lowest in the last epoch."
-    assert "lowest in epoch 3 of 4 (" in best([0.5, 0.6, 0.5, 0.6])[0]
-    for error in (None, NAN):
-        assert (
-            best([0.5, 0.6], error)[0]
-            == "val_loss was lowest in epoch 1 of 2 (0.5000)."
+@pytest.mark.parametrize("metric, sign", [("loss", 1), ("accuracy", -1)])
+@pytest.mark.parametrize("sentence, measured, changes", SENTENCES)
+def test_a_sentence_is_said_and_not_after_the_smallest_change(
+    sentence, measured, changes, metric, sign
+):
+    if metric == "accuracy":  # the same numbers with the other sign
+        sentence = sentence.replace("risen", "fallen").replace("lowest", "highest")
+        sentence = sentence.replace("(0.5000)", "(-0.5000)")
+    assert sentence in in_words(course(metric, sign, **measured), metric)
+    for change in changes:
+        assert sentence not in in_words(
+            course(metric, sign, **measured | change), metric
         )
-    # Of an earlier version the error of the part that has it.
-    more = {"memorization_and_data": [0.01] * 3}
-    line = in_words(
-        history(
-            more, [0.5, 0.4, 0.6], timing=[0] * 3, memorization_and_data=[0, 0, -0.3]
-        )
-    )
-    assert "risen by 0.2000 since: the network overfits" in line
-    with pytest.raises(StopIteration):
-        best([0.5])  # of a single epoch there is nothing to say
 
 
-def advice(part, error, **more):
-    name = "data" if "memorization" in more else "memorization_and_data"
-    errors = {"timing": [0.01], name: [error], "validation": [0.01]}
-    return words_of(timing=[0.5], **{name: [part]}, **more, errors=errors).splitlines()[
-        -1
-    ]
-
-
-def test_what_to_do_is_as_sure_as_the_error():
-    for more in ({}, {"memorization": [-0.5]}):
-        assert "(`count_copies`)" in advice(0.2, 0.05, **more)
-        assert "cannot be said" in advice(0.2, NAN, **more)
-    words = words_of(
-        memorization_and_data=[0.2], errors={"memorization_and_data": [0.08]}
-    )
-    assert "the validation's data probably do better" in words
-    assert "measured alike, the validation's data do not clearly do" in advice(
-        0.2, 0.11
-    )
-    assert "measured alike, the validation's data do not clearly do" in advice(
-        -0.2, 0.11
-    )
-    for error, surely in [(0.05, "the network does better"), (0.08, "probably does")]:
-        words = words_of(
-            memorization_and_data=[-0.2], errors={"memorization_and_data": [error]}
-        )
-        assert surely in words and "prepared otherwise" in words
-
-
-def test_held_out_data_may_hide_that_the_validation_does_better():
-    errors = {"memorization": [0.1], "data": [0.1], "memorization_and_data": [0.05]}
-    words = words_of(memorization=[0.15], data=[0.15], errors=errors)
-    assert "the validation's data do better. Look at the split" in words
-
-
-def test_whoever_finds_several_faults_says_them_all():
-    errors = {"memorization_and_data": [0.01] * 3, "validation": [0.01] * 3}
-    parts = {"batch_normalization": [-1.0] * 3, "memorization_and_data": [0.2] * 3}
-    words = in_words(history(errors, [0.5, 0.4, 0.9], timing=[0.1] * 3, **parts))
-    for fault in ("averages\nlag", "a smaller learning rate", "Look at the split"):
-        assert fault in words
-    assert "cannot be said" in words_of(memorization_and_data=[0.2])  # without errors
-
-
-def first_batches(measured, above, error=0.01, metric="loss"):
-    first = [9, *(above + measured[f"training_mode_{metric}"][:-1])]
-    prefix = "" if metric == "loss" else f"{metric}_"
-    errors = {f"{prefix}first_batches_error": [error] * len(first)}
-    return in_words({**measured, f"first_batches_{metric}": first, **errors}, metric)
-
-
-def test_timing_is_in_doubt_where_the_first_batches_show_other_data():
-    falling = {"timing": [0.5, 0.4, 0.3, 0.3], "regularization": [0.5, 0.3, 0.2, 0.1]}
-    falling = history({"timing": [0.01] * 4}, **falling)
-    # Three errors of the sum of three epochs; and the loss falls by 0.4 within these.
-    for above, doubted in [(0.02, True), (0.016, False), (-0.16, True), (-0.14, False)]:
-        words = first_batches(falling, above)
-        assert ("Timing is in doubt" in words) == doubted
-        assert ("+0.5000 +- 0.0100  in doubt: see below" in words) == doubted
-        assert ("Nothing shows" in words) != doubted
-    words = first_batches(falling, 0.21)
-    assert (
-        "loss is 1.5433 on the data of `fit`, and 1.3333 on those\nof LossGap" in words
-    )
-    rising = history(timing=[0.1] * 3, regularization=[-0.1, 0, 0.2], metric="accuracy")
-    for above, doubted in [(-0.01, False), (-0.03, True), (0.14, False), (0.18, True)]:
-        words = first_batches(rising, above, metric="accuracy")
-        assert ("Timing is in doubt" in words) == doubted
-    worse = history(timing=[0.1] * 3, regularization=[-0.1, 0, 0.2])
-    assert "Timing is in doubt" in first_batches(worse, 0.05)
-    for measured in (falling, history(timing=[0.1]), history(timing=[0.1, NAN, 0.1])):
-        assert "in doubt" not in first_batches(measured, 0, NAN)
-
-
-def test_moving_averages_that_lag_are_said_with_what_to_do():
-    def words(last, **more):
-        parts = {"timing": [0.1, 0.1], "regularization": [0.2, 0.2]}
-        words = words_of(**parts, batch_normalization=[-0.5, last], **more)
-        return " ".join(words.split())
-
-    advice = "its moving averages lag: more updates help, a smaller momentum"
-    assert advice in words(-0.5) and "Nothing shows a fault" not in words(-0.5)
-    parts = {"timing": [0.1], "batch_normalization": [0.5]}
-    assert advice in " ".join(words_of("accuracy", **parts).split())
-    chance = {"batch_normalization": [0.1, 0.3]}
-    log_likelihood = words(-0.001, val=-2)
-    for text in [words(0.5), words(-0.001), words(-0.5, errors=chance), log_likelihood]:
-        assert advice not in text
+@pytest.mark.parametrize(
+    "val, metric, is_said",
+    [
+        ([0.3, 0.02], "accuracy", True),
+        ([0.3, 0.47], "accuracy", True),
+        ([0.3, 0.48], "accuracy", False),
+        ([0.3, 0.02], "mae", False),
+    ],
+)
+def test_less_than_half_of_the_training_datas_accuracy(val, metric, is_said):
+    words = in_words(course(metric, val=val, inference_mode=[0.98, 0.99]), metric)
+    assert ("before all else: the validation's" in words) == is_said

@@ -1,0 +1,149 @@
+"""What a history tells of a metric's gap: numbers, and which of them are clear."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from . import direction, parts
+
+# What is more than this share of what is measured is large.
+LARGE = 1 / 10
+
+
+class Worse(NamedTuple):
+    """How much worse something does (negative: better), and its standard error."""
+
+    by: float
+    error: float
+
+    def is_clear(self):
+        """Whether it does worse beyond chance; never if the error is unknown."""
+        return bool(self.by > 0 and not parts.may_be_chance(*self))
+
+    def __neg__(self):
+        return Worse(-self.by, self.error)
+
+
+class Gap:
+    """The gap of a metric, its parts, errors and measurements: a value for each epoch.
+
+    Raises:
+        ValueError: if it was not measured, or not in every epoch.
+    """
+
+    def __init__(self, history, metric="loss", higher_is_better=None):
+        self.metric = metric
+        self.epochs = parts.numbers_of_epochs(history, metric)
+        self.values = parts.measurements(history, metric)
+        self.parts = parts.split_gap(history, metric)
+        self.errors = parts.standard_errors(history, metric)
+        self.total = sum(self.parts.values())
+        if higher_is_better is None:
+            higher_is_better = direction.higher_is_better(history, metric)
+        self.direction_is_known = higher_is_better is not None
+        self.higher_is_better = bool(higher_is_better)
+        self.sign = -1 if higher_is_better else 1  # of what is worse
+        series = getattr(history, "history", history)
+        self.all_is_measured = np.min(series.get("measured_share", 1)) == 1
+
+    def part(self, name, epoch=-1):
+        """How much worse the training does because of this part."""
+        return Worse(self.sign * self.parts[name][epoch], self.errors[name][epoch])
+
+    def alike(self, epoch=-1):
+        """How much worse the training data do than the validation's, measured alike."""
+        difference = self.values["inference_mode"] - self.values["val"]
+        error = self.errors["memorization_and_data"][epoch]
+        return Worse(self.sign * difference[epoch], error)
+
+    def after_epoch(self):
+        """What is measured first after an epoch: the batches of `fit`, as it has them."""
+        return list(self.values.values())[1]
+
+
+def best_epoch(gap):
+    """The index of the validation's best epoch, of equal ones the latest."""
+    latest_first = gap.sign * gap.values["val"][::-1]
+    return len(latest_first) - 1 - np.argmin(latest_first)
+
+
+def since(gap, best):
+    """How much worse is, in the last epoch, what was measured in the `best` one.
+
+    Returns:
+        Of the validation; of the training data with each batch's own statistics, as it
+        is not the network that lags in moving averages; and what these add to it. With
+        both epochs' errors: of the same examples a change is surer than that.
+    """
+    inference = gap.values["inference_mode"]
+    own_statistics = gap.values.get("batch_statistics", inference)
+    error, both = gap.errors["validation"], gap.errors["memorization_and_data"]
+    changes = [
+        (gap.values["val"], error),
+        (own_statistics, np.sqrt(np.maximum(both**2 - error**2, 0))),
+        (inference - own_statistics, gap.errors.get("batch_normalization", 0 * error)),
+    ]
+    return [
+        Worse(gap.sign * (x[-1] - x[best]), np.hypot(errors[-1], errors[best]))
+        for x, errors in changes
+    ]
+
+
+def half_was_there(gap, best):
+    """Whether half of what the validation does worse was there in its best epoch."""
+    then, now = -gap.alike(best), -gap.alike()
+    error = np.hypot(then.error, now.error / 2)
+    return now.by > 0 and Worse(then.by - now.by / 2, error).is_clear()
+
+
+def is_not_half(gap):
+    """Whether the validation has not half of the training data's accuracy, or the like."""
+    training, validation = gap.values["inference_mode"][-1], gap.values["val"][-1]
+    missing = Worse(training / 2 - validation, gap.alike().error)
+    return gap.higher_is_better and training > 0 and missing.is_clear()
+
+
+def moving_averages_cost_much(gap, best):
+    """Whether they clearly make inference worse: by a tenth, or since the best epoch."""
+    if "batch_normalization" not in gap.parts:
+        return False
+    cost = -gap.part("batch_normalization")
+    is_large = cost.by > LARGE * abs(gap.values["val"][-1])
+    return cost.is_clear() and (is_large or moving_averages_explain(gap, best))
+
+
+def moving_averages_explain(gap, best):
+    """Whether they have added half of what the validation has got worse by, or more."""
+    validation, _, moving_averages = since(gap, best)
+    is_half = moving_averages.by > validation.by / 2
+    return validation.is_clear() and moving_averages.is_clear() and is_half
+
+
+def goes_apart(gap, best):
+    """Whether the validation has got worse by more than twice what the training data have,
+
+    and not because of moving averages.
+    """
+    validation, training, _ = since(gap, best)
+    error = np.hypot(validation.error, 2 * training.error)
+    is_more = Worse(validation.by - 2 * training.by, error).is_clear()
+    return validation.is_clear() and is_more and not moving_averages_explain(gap, best)
+
+
+def was_better_within(gap):
+    """Whether batches did much better as they came in the last epoch than after it,
+
+    and the validation has not got half as much worse in it.
+    """
+    better, validation = -gap.part("timing"), gap.values["val"]
+    is_large = better.by > LARGE * max(abs(gap.after_epoch()[-1]), abs(validation[-1]))
+    got_worse = gap.sign * (validation[-1] - validation[-2:][0])
+    has_several = len(validation) > 1
+    return has_several and better.is_clear() and is_large and got_worse < better.by / 2
+
+
+def improvement(gap):
+    """How much worse `fit`'s data did in the first epoch, or after it, than at last."""
+    after, errors = gap.sign * gap.after_epoch(), gap.errors["timing"]
+    at_first = max(gap.sign * gap.values[""][0], after[0])
+    return Worse(at_first - after[-1], np.hypot(errors[0], errors[-1]))
