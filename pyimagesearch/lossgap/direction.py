@@ -6,40 +6,45 @@ import numpy as np
 
 from .parts import measurements
 
-# What a part of a metric's name, in lower case, says of the metric.
+# What a part of a metric's name, in lower case, says of the metric. Dice, cosine,
+# similarity, tversky and score are not here: each is also the name of a loss.
 HIGHER = (
-    r"(acc|accuracy|auc|bleu|corr|correlation|cosine|dice|f1|f2|fbeta|hits?|iou|jaccard|"
-    r"kappa|matthews|mcc|ndcg|precision|psnr|r2|recall|rouge|sensitivity|"
-    r"similarity|specificity|ssim|top)\d*"
+    r"(acc|accuracy|auc|bleu|coef|coefficient|corr|correlation|f1|f2|fbeta|hits?|iou|"
+    r"jaccard|kappa|matthews|mcc|ndcg|precision|psnr|r2|recall|rouge|sensitivity|"
+    r"specificity|ssim|top)\d*"
 )
 LOWER = (
-    r"(brier|crossentropy|distance|divergence|entropy|err|errors?|fid|hinge|loss|mae|"
-    r"mape|mse|msle|nll|perplexity|poisson|rmse)\d*"
+    r"(brier|crossentropy|crps|distance|divergence|entropy|err|errors?|fid|hinge|loss|"
+    r"mae|mape|mse|msle|nll|perplexity|poisson|rmse)\d*"
 )
+# Numbers that are less correlated with the loss do not tell.
+CORRELATION = 1 / 2
 
 
 def higher_is_better(history, metric):
     """Whether more of it is better: by its name, or else because it falls with the loss.
 
-    The last part of the name that says something decides: `score_mae` is an error.
-    Where the numbers do not tell either, less is better, as of a loss.
+    The last part of the name that says something decides: `score_mae` is an error. None
+    if neither tells.
     """
-    parts = parts_of_name(metric)
-    for part in reversed(parts):
+    for part in reversed(parts_of_name(metric)):
         if re.fullmatch(HIGHER, part):
             return True
         if re.fullmatch(LOWER, part):
             return False
-    if "score" in parts:  # a Brier score is an error
-        return True
+    # Of the training data only: the validation's loss can rise while its accuracy does.
     losses, values = (
-        np.concatenate(list(measurements(history, name).values()))
-        for name in ("loss", metric)
+        np.concatenate(
+            [x for name, x in series.items() if name not in ("held_out", "val")]
+        )
+        for series in (measurements(history, "loss"), measurements(history, metric))
     )
     known = np.isfinite(losses) & np.isfinite(values)
-    if not np.any(known):
-        return False
-    return bool(np.cov(losses[known], values[known], bias=True)[0, 1] < 0)
+    losses, values = losses[known], values[known]
+    if len(values) < 2 or np.ptp(losses) == 0 or np.ptp(values) == 0:
+        return None
+    correlation = np.corrcoef(losses, values)[0, 1]
+    return bool(correlation < 0) if abs(correlation) >= CORRELATION else None
 
 
 def parts_of_name(metric):
