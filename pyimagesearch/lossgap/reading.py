@@ -17,8 +17,12 @@ class Worse(NamedTuple):
     error: float
 
     def is_clear(self):
-        """Whether it does worse beyond chance; never if the error is unknown."""
+        """Whether it does worse, or probably so; never if the error is unknown."""
         return bool(self.by > 0 and not parts.may_be_chance(*self))
+
+    def is_sure(self):
+        """Whether it can be said without a "probably"."""
+        return self.is_clear() and not parts.is_probable(*self)
 
     def __neg__(self):
         return Worse(-self.by, self.error)
@@ -93,53 +97,54 @@ def half_was_there(gap, best):
     """Whether half of what the validation does worse was there in its best epoch."""
     then, now = -gap.alike(best), -gap.alike()
     error = np.hypot(then.error, now.error / 2)
-    return now.by > 0 and Worse(then.by - now.by / 2, error).is_clear()
+    return now.by > 0 and Worse(then.by - now.by / 2, error).is_sure()
 
 
 def is_not_half(gap):
     """Whether the validation has not half of the training data's accuracy, or the like."""
     training, validation = gap.values["inference_mode"][-1], gap.values["val"][-1]
     missing = Worse(training / 2 - validation, gap.alike().error)
-    return gap.higher_is_better and training > 0 and missing.is_clear()
+    return gap.higher_is_better and training > 0 and missing.is_sure()
 
 
 def moving_averages_cost_much(gap, best):
-    """Whether they clearly make inference worse: by a tenth, or since the best epoch."""
+    """Whether they make inference worse: by a tenth, or since the best epoch."""
     if "batch_normalization" not in gap.parts:
         return False
     cost = -gap.part("batch_normalization")
     is_large = cost.by > LARGE * abs(gap.values["val"][-1])
-    return cost.is_clear() and (is_large or moving_averages_explain(gap, best))
+    return cost.is_sure() and (is_large or moving_averages_explain(gap, best))
 
 
 def moving_averages_explain(gap, best):
     """Whether they have added half of what the validation has got worse by, or more."""
     validation, _, moving_averages = since(gap, best)
     is_half = moving_averages.by > validation.by / 2
-    return validation.is_clear() and moving_averages.is_clear() and is_half
+    return validation.is_clear() and moving_averages.is_sure() and is_half
 
 
 def goes_apart(gap, best):
-    """Whether the validation has got worse by more than twice what the training data have,
+    """Whether the validation has got worse, and the training data not half as much.
 
-    and not because of moving averages.
+    If moving averages explain it, it does not.
     """
     validation, training, _ = since(gap, best)
     error = np.hypot(validation.error, 2 * training.error)
-    is_more = Worse(validation.by - 2 * training.by, error).is_clear()
+    is_more = Worse(validation.by - 2 * training.by, error).is_sure()
     return validation.is_clear() and is_more and not moving_averages_explain(gap, best)
 
 
 def was_better_within(gap):
-    """Whether batches did much better as they came in the last epoch than after it,
+    """Whether the last epoch's batches did much better as they came than after it.
 
-    and the validation has not got half as much worse in it.
+    And the validation has not got half as much worse in that epoch.
     """
     better, validation = -gap.part("timing"), gap.values["val"]
+    if len(validation) == 1 or not better.is_sure():
+        return False
+    got_worse = gap.sign * (validation[-1] - validation[-2])
     is_large = better.by > LARGE * max(abs(gap.after_epoch()[-1]), abs(validation[-1]))
-    got_worse = gap.sign * (validation[-1] - validation[-2:][0])
-    has_several = len(validation) > 1
-    return has_several and better.is_clear() and is_large and got_worse < better.by / 2
+    return is_large and got_worse < better.by / 2
 
 
 def improvement(gap):

@@ -14,15 +14,11 @@ helps), or where the learning rate rises within each epoch, or is too large."""
 MOVING_AVERAGES = """Batch normalization makes inference worse: its moving averages cost the training data {:.4f}.
 They lag (more updates, a smaller momentum of BatchNormalization, or computing them anew helps),
 or the batches of `fit` are very small, or each of its own kind (sorted data)."""
-TRAINING_TOO = (
-    "The training data's has {}, too, by {:.4f}: a smaller learning rate, for example."
-)
-NOT_HALF_AS_MUCH = """{} not {} half as much: so it goes where a network overfits (keep the best epoch,
-more data, augmentation or dropout), where the validation's data are drawn or prepared otherwise,
-or where the network only goes up and down (a smaller learning rate)."""
-CANNOT_BE_TOLD = (
-    "Whether the training data's has, too, cannot be told: keep the best epoch."
-)
+TRAINING_TOO = "{} has {}, too, by {:.4f}: a smaller learning rate, for example."
+NOT_HALF_AS_MUCH = """{} has not {} half as much: so it goes
+where a network overfits (keep the best epoch, more data, augmentation or dropout), where the
+validation's data are drawn or prepared otherwise, or where it only goes up and down."""
+CANNOT_BE_TOLD = "Whether {} has, too, cannot be told: keep the best epoch."
 FIRST_OF_ALL = "Look at labels and preparation before all else: {}."
 EASIER = """The {1} {2}do better than the {0}, measured alike: look at the split,
 at copies (`count_copies`), and at how both are prepared, augmented and weighted."""
@@ -49,7 +45,7 @@ def verdict(gap):
     if reading.moving_averages_cost_much(gap, best):
         lines.append(MOVING_AVERAGES.format(abs(gap.parts["batch_normalization"][-1])))
     rise = lines_of_rise(gap, best)
-    lines += rise + lines_of_comparisons(gap, is_explained=bool(rise))
+    lines += rise + lines_of_comparisons(gap, best)
     if reading.is_not_half(gap):
         why = f"the validation's {gap.metric} is not half of the training data's"
         lines.append(FIRST_OF_ALL.format(why))
@@ -89,12 +85,10 @@ def lines_of_best(gap, best):
     line = f"val_{gap.metric} was {'highest' if gap.higher_is_better else 'lowest'} in "
     if best == len(values) - 1:
         return [f"{line}the last epoch."]
-    line += (
-        f"epoch {gap.epochs[best]} of {gap.epochs[-1]} ({values[best]:.4f}), and has"
-    )
+    line += f"epoch {gap.epochs[best]} of {gap.epochs[-1]} ({values[best]:.4f}), and"
     if not rise.is_clear():
-        return [f"{line} not clearly {risen(gap)} since."]
-    return [f"{line} {probably(rise)}{risen(gap)} by {rise.by:.4f} since."]
+        return [f"{line} has not clearly {risen(gap)} since."]
+    return [f"{line} has {probably(rise)}{risen(gap)} by {rise.by:.4f} since."]
 
 
 def risen(gap):
@@ -106,24 +100,23 @@ def lines_of_rise(gap, best):
     validation, training, _ = reading.since(gap, best)
     if not validation.is_clear():
         return []
-    lines = []
-    if training.is_clear():
-        lines.append(TRAINING_TOO.format(risen(gap), training.by))
+    lines, its = [], "the training data's"
+    if "batch_statistics" in gap.values:
+        its += " with each batch's own statistics"
+    if training.is_sure():
+        lines.append(TRAINING_TOO.format(its.capitalize(), risen(gap), training.by))
     if reading.goes_apart(gap, best):
-        start = "But it has" if lines else "The training data's has"
-        lines.append(NOT_HALF_AS_MUCH.format(start, risen(gap)))
+        subject = "But it" if lines else its.capitalize()
+        lines.append(NOT_HALF_AS_MUCH.format(subject, risen(gap)))
     elif not lines and not reading.moving_averages_explain(gap, best):
-        lines.append(CANNOT_BE_TOLD)
+        lines.append(CANNOT_BE_TOLD.format(its))
     return lines
 
 
-def lines_of_comparisons(gap, is_explained):
+def lines_of_comparisons(gap, best):
     """Which data clearly do better than others, and what that may come from."""
-    training, held_out, validation = (
-        "training data",
-        "held-out data",
-        "validation's data",
-    )
+    training, held_out = "training data", "held-out data"
+    validation = "validation's data"
     pairs = [(training, validation, gap.alike())]
     if "held_out" in gap.values:
         apart = [(training, held_out, gap.part("memorization"))]
@@ -136,7 +129,7 @@ def lines_of_comparisons(gap, is_explained):
             lines.append(EASIER.format(*names))
         elif (-worse).is_clear() and first == held_out:
             lines.append(HARDER.format(*names))
-        elif (-worse).is_clear() and not is_explained:
+        elif (-worse).is_clear() and not reading.goes_apart(gap, best):
             lines.append(KNOWN.format(*names))
     return lines
 

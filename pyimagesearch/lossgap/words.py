@@ -8,9 +8,7 @@ from .verdict import ZERO, probably, verdict
 
 ERRORS = "+- is one standard error: what is within two of zero may be chance, within three is called probable."
 MORE = "To tell, measure more batches (`steps`), or validate on more data."
-UNKNOWN_ERRORS = """An error is unknown of too few batches, of a metric that has none, and of one that depends on
-the batch, where the validation's are of another size."""
-
+UNKNOWN_ERRORS = "An error is unknown of too few batches, and of metrics or batch sizes that do not give one."
 NOT_FINITE = """In epoch {} {} no finite number:
 the training diverges (a smaller learning rate helps), or a value is missing or undefined (nan in the
 data, a division by 0)."""

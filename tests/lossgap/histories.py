@@ -12,16 +12,15 @@ OPTIONAL = {
 
 
 def course(metric="loss", sign=1, error=0.01, errors=None, share=1.0, **values):
-    """A history of what was measured, `inference_mode=[...]`, times `sign`.
+    """A history of what was measured (`reported` by `fit`, ...), times `sign`.
 
     By default there is no dropout, and the network gets better in the first epoch. Each
     standard error is `error`, but for those in `errors`.
     """
-    values.setdefault(
-        "training_mode", values.get("batch_statistics", values["inference_mode"])
-    )
-    epochs = len(values["val"])
-    values.setdefault("", values["training_mode"] + np.eye(epochs)[0] / 2)
+    own_statistics = values.get("batch_statistics", values["inference_mode"])
+    after = values.setdefault("training_mode", own_statistics)
+    epochs = len(after)
+    values[""] = values.pop("reported", after + np.eye(epochs)[0] / 2)
     series = {key(name, metric): sign * np.array(values[name]) for name in values}
     for name in values:  # of another metric's history, the loss falls
         series.setdefault(key(name, "loss"), 1 / np.arange(1.0, epochs + 1))
@@ -39,7 +38,7 @@ def history(metric="loss", error=0.001, errors=None, val=1.0, **parts):
     total = np.full(len(next(iter(parts.values()))), val)
     values = {"val": total}
     for name, part in reversed(names.items()):
-        values[name] = total = total + np.array(parts.get(part, 0.0))
+        values[name or "reported"] = total = total + np.array(parts.get(part, 0.0))
     return course(metric, error=error, errors=errors, **values)
 
 
