@@ -93,20 +93,6 @@ def since(gap, best):
     ]
 
 
-def half_was_there(gap, best):
-    """Whether half of what the validation does worse was there in its best epoch."""
-    then, now = -gap.alike(best), -gap.alike()
-    error = np.hypot(then.error, now.error / 2)
-    return now.by > 0 and Worse(then.by - now.by / 2, error).is_sure()
-
-
-def is_not_half(gap):
-    """Whether the validation has not half of the training data's accuracy, or the like."""
-    training, validation = gap.values["inference_mode"][-1], gap.values["val"][-1]
-    missing = Worse(training / 2 - validation, gap.alike().error)
-    return gap.higher_is_better and training > 0 and missing.is_sure()
-
-
 def moving_averages_cost_much(gap, best):
     """Whether they make inference worse: by a tenth, or since the best epoch."""
     if "batch_normalization" not in gap.parts:
@@ -134,6 +120,21 @@ def goes_apart(gap, best):
     return validation.is_clear() and is_more and not moving_averages_explain(gap, best)
 
 
+def was_so_from_the_start(gap, best):
+    """Whether half of what the validation does worse was there in its best epoch.
+
+    And it has got worse since, or does worse than `fit`'s data in the first epoch. That
+    it was there is sure; how much of it, not by an error: the examples are the same.
+    """
+    then, now = -gap.alike(best), -gap.alike()
+    half_was_there = then.is_sure() and now.is_sure() and then.by > now.by / 2
+    than_at_first = gap.sign * (gap.values["val"][-1] - gap.values[""][0])
+    is_bad = Worse(than_at_first, gap.errors["validation"][-1]).is_sure()
+    if moving_averages_cost_much(gap, best):
+        is_bad = False  # because of them
+    return half_was_there and (is_bad or goes_apart(gap, best))
+
+
 def was_better_within(gap):
     """Whether the last epoch's batches did much better as they came than after it.
 
@@ -147,8 +148,18 @@ def was_better_within(gap):
     return is_large and got_worse < better.by / 2
 
 
-def improvement(gap):
-    """How much worse `fit`'s data did in the first epoch, or after it, than at last."""
-    after, errors = gap.sign * gap.after_epoch(), gap.errors["timing"]
-    at_first = max(gap.sign * gap.values[""][0], after[0])
-    return Worse(at_first - after[-1], np.hypot(errors[0], errors[-1]))
+def has_improved(gap):
+    """Whether the training data do clearly better than in the first epoch, or after it.
+
+    In training mode as `fit` has them, or in inference mode; or whether it is unknown.
+    """
+    fit, inference = (
+        gap.sign * gap.after_epoch(),
+        gap.sign * gap.values["inference_mode"],
+    )
+    at_first = max(gap.sign * gap.values[""][0], fit[0])
+    timing, alike = gap.errors["timing"], gap.errors["memorization_and_data"]
+    better = Worse(at_first - fit[-1], np.hypot(timing[0], timing[-1]))
+    inferred = Worse(inference[0] - inference[-1], np.hypot(alike[0], alike[-1]))
+    is_unknown = np.isnan(better.error) or np.isnan(inferred.error)
+    return better.is_clear() or inferred.is_clear() or is_unknown
