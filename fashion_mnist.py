@@ -150,6 +150,8 @@ def train(args):
 
     if args.explain is not None:
         print(f"\n{table(history)}\n\n{in_words(history)}\n")
+        if args.explain < len(x_train):
+            print(f"To measure all of the images: --explain {len(x_train)}")
         command = f"plot_shift.py --input {shlex.quote(str(args.history))} --explain"
         print(f"To see it: python {command}\nAccuracy's: python {command} accuracy")
 

@@ -75,6 +75,7 @@ def test_it_prints_the_tutorials_lines_one_an_epoch_the_report_and_the_gap(train
     assert f"{info[5]}\n{report}\n{info[6]}\n" in training.stdout
     assert table(training.history) in training.stdout
     assert in_words(training.history) in training.stdout
+    assert "To measure all of the images: --explain 320\n" in training.stdout
 
 
 def test_the_command_at_the_end_plots_the_history_without_tensorflow(training):
