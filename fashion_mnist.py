@@ -171,10 +171,7 @@ def prepare_to_explain(args, x_train, y_train, x_test):
         held_out = x_held_out, y_held_out
 
     steps = math.ceil(args.explain / args.batch_size)
-    loss_gap = LossGap(
-        x_train, y_train, args.batch_size, steps=steps, held_out=held_out
-    )
-    return x_train, y_train, loss_gap
+    return x_train, y_train, LossGap(steps=steps, held_out=held_out)
 
 
 def main(argv=None):

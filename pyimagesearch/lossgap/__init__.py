@@ -4,9 +4,10 @@ Copy this folder into your project: it needs Keras on TensorFlow, NumPy, matplot
 nothing else. From the callback down:
 
     callback    LossGap: what happens at each of `fit`'s calls, and in which order
-    told        what `fit` was told: the data to measure, by `stack`
-    samples     which examples are measured
-    passes      what is measured of them, in the `modes` of the model
+    watch       the batches of `fit` as they go by, which `stack` finds
+    unlike      where those of the validation are unlike
+    passes      what is measured: which `data`, in which of the `modes` of the model
+    measure     measures it, and puts the model back
     metrics     what each batch does to the metrics; `batch_size`: what depends on it
     epoch       what an epoch leaves in the history, with the `errors`
 

@@ -10,9 +10,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from .data import untuned
 from .metrics import is_mean, is_of_keras, metrics_by_name
-from .modes import unchanged
-from .samples import in_batches
 from .stack import warn
 
 # Keras' own that are functions of a batch; all its others are means over examples.
@@ -25,47 +24,40 @@ RELATIVE_ROUNDING = 1e-4
 class BatchSizes:
     """Compares the metrics that may depend on the batch in batches of both sizes.
 
-    There is nothing to compare, and no cost, for a model without such metrics, for equal
-    sizes, and where a size is unknown: of a `PyDataset` or a generator.
+    There is nothing to compare, and no cost, for a model without such metrics, and for
+    equal sizes.
+
+    Attributes:
+        differ: the names of the metrics that were found to differ.
     """
 
-    def __init__(self, model, source, told):
-        self.model, self.source = model, source
+    def __init__(self, model):
         self.names = may_depend_on_batch(model)
-        self.size = source.size_of_batches() if self.names else None
-        self.validation_size = told.validation_batch_size()
         self.differ = set()
 
-    def look_at_validation(self, batches):
-        """Find the size of a data set's batches, when so many of them were validated.
+    def compare(self, training, validation, evaluate):
+        """Warn of each metric that differs, once: F1 is 0 in many a first epoch.
 
-        It is known before the second one: the last of all may be smaller.
+        Args:
+            training: the `Watch` of `fit`, which has taken its sample.
+            validation: that of the validation.
+            evaluate: measures so many batches of a data set in inference mode.
         """
-        if self.size is None or self.validation_size is not None or batches == 0:
-            return
-        if batches == 1 and self.model.steps_per_execution > 1:
-            return  # one execution, of nobody knows how many batches
-        # How many Keras has counted for the mean of the loss.
-        examples = float(tf.identity(metrics_by_name(self.model)["loss"].count.value))
-        self.validation_size = round(examples / batches)
-
-    def compare(self):
-        """Warn of each metric that differs, once: F1 is 0 in many a first epoch."""
-        sizes = self.size, self.validation_size
         names = [name for name in self.names if name not in self.differ]
-        if not names or None in sizes or len(set(sizes)) == 1:
+        sizes = training.batch_size, validation.batch_size
+        if not names or sizes[0] == sizes[1]:
             return
         # Whole batches of both sizes, if there are as many: where the last is smaller, the
         # mean over batches of a mean over examples is another one.
         whole, least = math.lcm(*sizes), BATCHES_TO_COMPARE * max(sizes)
-        examples = self.source.part(whole * math.ceil(least / whole))
-        with unchanged(self.model):
-            options = {"verbose": 0, "return_dict": True}
-            both = [
-                self.model.evaluate(in_batches(examples, n), **options) for n in sizes
-            ]
+        n = min(training.examples(), whole * math.ceil(least / whole))
+        examples = training.data.unbatch().take(n)
+        both = []
+        for size in sizes:
+            recorder = evaluate(untuned(examples.batch(size)), math.ceil(n / size))
+            both.append(recorder.logs[-1])
         for name in names:
-            ours, others = (values.get(name) for values in both)
+            ours, others = (logs.get(name) for logs in both)
             if not np.isscalar(ours):
                 continue  # an F1 of each class, for example
             if not np.isclose(ours, others, rtol=RELATIVE_ROUNDING, equal_nan=True):

@@ -5,27 +5,35 @@ import numpy as np
 
 from .batch_size import BatchSizes
 from .epoch import Epoch
-from .modes import warn_of_own_steps
-from .passes import Pass, measure, passes_of, warn_of_other_batches
-from .samples import refuse_stateful_layers, source_of
-from .stack import warn
-from .told import NO_VALIDATION, Told
+from .metrics import number_of_examples
+from .modes import check_own_steps
+from .passes import Passes
+from .stack import running_fit, warn
+from .unlike import differences
+from .watch import Watch
 
-AS_FIT = (
-    "give no x, where `fit` has arrays; or x, batch_size and sample_weight as `fit` and the "
-    "validation have them, and as fit_data what is weighted or more for `fit` alone"
+NO_VALIDATION = "LossGap: `fit` needs validation_data, validation_freq=1"
+OTHER_WEIGHTS = (
+    "`fit` validated other weights, whose gap this is not: put LossGap before all other "
+    "callbacks, and do without SwapEMAWeights"
 )
-OTHER_WEIGHTS = "`fit` validated other weights, whose gap this is not"
-FIRST = "put LossGap before all other callbacks, and do without SwapEMAWeights"
+
+ONLY_THE_VALIDATION = (
+    "the validation has sample weights, and `fit` has none: what these do is in the last "
+    "part of the gap"
+)
+UNLIKE = "look at how both are prepared, drawn and augmented"
 
 
 class LossGap(keras.callbacks.Callback):
     """Measure loss and metrics after each epoch, in training and in inference mode.
 
     Keras' training loss is an average over the epoch, in training mode. This callback
-    adds losses to the logs that are measured *after* the epoch:
+    keeps some of the batches that `fit` trains on, as they go by, and adds losses to the
+    logs that are measured on them *after* the epoch:
 
-    - `fit_data_loss`, in training mode, on data as `fit` augments or weights them, if so;
+    - `fit_data_loss`, in training mode, as `fit` has them: only if it weights them and
+      the validation is not weighted, or with `plain`;
     - `training_mode_loss`: with dropout, and with each batch's own statistics;
     - `batch_statistics_loss`, only with `keras.layers.BatchNormalization`: in inference
       mode, but for these layers, which are as in training mode;
@@ -38,31 +46,27 @@ class LossGap(keras.callbacks.Callback):
     Example:
     ```python
     history = model.fit(x_train, y_train, validation_data=(x_val, y_val), epochs=3,
-                        callbacks=[LossGap(steps=150), CSVLogger("log.csv")])
+                        callbacks=[LossGap(), CSVLogger("log.csv")])
     print(in_words(history), in_words(history, "accuracy"), sep="\n")
     ```
     It stands first: others see what it measures, and have not changed the weights.
 
     Args:
-        x: the training data; by default `fit`'s own, with its batch size, order and
-            weights. Only if `fit` has a data set or a generator: the same examples, but
-            prepared as for the *validation*. Arrays of the shape `(n, ...)`, or dicts,
-            lists or tuples of them; or a data set with the same batches in each pass,
-            built anew, as reading that of `fit` changes its order.
-        y: the labels, as for `fit`; `None` if `x` has them.
-        batch_size: examples in a batch of arrays: `fit`'s.
-        sample_weight: weights, if the validation data have such weights, too.
-        steps: batches to measure of each (default: all); of arrays, others each epoch.
-        held_out: `(x, y)`, `(x, y, sample_weight)` or a data set: from the same source
-            as the training data, but never given to `fit`.
-        fit_data: the training data once more, as `fit` augments or weights them; with a
-            seed of its own, as the network knows `fit`'s noise. (Augmentation layers
-            inside the model are regularization.)
+        steps: how many batches of each epoch to keep and measure, chosen at random; all
+            of them if None. Those are what it costs in memory, and two to five passes
+            over them in time.
+        held_out: examples from the same source as the training data, but never given to
+            `fit`: arrays `(x, y)` or `(x, y, sample_weight)`, or a data set, of which
+            `steps` batches are read after each epoch.
+        plain: the training examples once more, prepared as the validation's, if `fit`
+            has them augmented; in the same forms. (Augmentation layers inside the model
+            are regularization.)
+        fit_data: another draw of the augmented data, with a seed of its own, to measure
+            instead of the batches of `fit`, whose very noise the network knows.
 
     Limits:
     - Nothing is changed in the training, but for `keras.random` without a seed,
-      `tf.random` in an eager model, what layers keep in Python, and the order of a
-      validation data set that shuffles, if there is an AUC or the like.
+      `tf.random` in an eager model, and what layers keep in Python.
     - Layers of `keras.random` that are on in both modes: timing's error lacks their luck.
     - Penalties (L1, L2) are in both losses: only how they change is in a part, timing.
     - `BatchNormalization(renorm=True)` uses moving averages in training mode, too.
@@ -72,118 +76,112 @@ class LossGap(keras.callbacks.Callback):
 
     async_safe = True  # Keras may call it late for a batch: each has its own place
 
-    def __init__(
-        self,
-        x=None,
-        y=None,
-        batch_size=None,
-        sample_weight=None,
-        steps=None,
-        held_out=None,
-        fit_data=None,
-    ):
+    def __init__(self, steps=100, held_out=None, plain=None, fit_data=None):
         super().__init__()
         if keras.config.backend() != "tensorflow":
             raise ValueError("LossGap needs Keras on TensorFlow (KERAS_BACKEND)")
-        x = None if x is None else (x, y, sample_weight)
-        given = {"x": x, "held_out": held_out, "fit_data": fit_data}
+        if steps is not None and steps < 1:
+            raise ValueError(f"LossGap: steps={steps} measures nothing: None is all")
+        self.steps = steps
+        given = {"held_out": held_out, "plain": plain, "fit_data": fit_data}
         self.given = {name: data for name, data in given.items() if data is not None}
-        self.batch_size, self.steps = batch_size, steps
 
     def on_train_begin(self, logs=None):
+        fit = running_fit(self.model)
+        if fit["validation_data"] is None or fit["validation_freq"] != 1:
+            raise ValueError(NO_VALIDATION)
+        check_own_steps(self.model)
         self.history = self.model.history.history  # that of `fit`
-        self.told = Told(self.model)
-        self.sources = self.sources_to_measure()
-        self.samples = {}
-        self.on_epoch_begin(0)  # a first sample, to try
-        warn_of_own_steps(self.model)
-        self.prepare_passes()
-        self.batch_sizes = BatchSizes(self.model, self.sources["x"], self.told)
-        self.weights, self.has_warned_of = None, set()
-        self.warn_of_differences(self.params.get("steps"))
+        self.training = self.watch(fit["epoch_iterator"])
+        self.validation = self.passes = None
+        self.is_first_epoch, self.has_warned = True, False
 
-    def sources_to_measure(self):
-        """What draws samples of the data that were given, or else of `fit`'s."""
-        told, data = self.told, self.given
-        if "x" not in data:
-            data = told.data_to_measure() | data
-        size, mixed = self.batch_size or told.batch_size(), told.order_is_mixed()
-        sources = {}
-        for name in data:
-            # Of held-out data no pass is in training mode, where the order counts.
-            is_mixed = mixed or name == "held_out"
-            sources[name] = source_of(name, data[name], size, self.steps, is_mixed)
-        refuse_stateful_layers(self.model, sources.values())
-        return sources
-
-    def prepare_passes(self):
-        """Make the passes, and try a batch of each, before an epoch is spent on it."""
-        # The model itself is first: `fit` would build it, and name its variables so.
-        inference = [Pass("inference_mode", self.model, "x")]
-        first_try = measure(self.model, inference, self.samples, steps=1)
-        if first_try["inference_mode"].from_sums:
-            self.samples |= self.told.validation_to_measure()
-        self.passes = passes_of(self.model, self.samples)
-        second_try = measure(self.model, self.passes, self.samples, steps=1)
-        warn_of_other_batches(first_try, second_try)
+    def watch(self, epoch_iterator):
+        return Watch(epoch_iterator, self.model.distribute_strategy, self.steps)
 
     def on_epoch_begin(self, epoch, logs=None):
-        self.samples |= {name: source.draw() for name, source in self.sources.items()}
-        self.epoch = Epoch(self.sources, self.model.steps_per_execution)
+        self.training.epoch = epoch
+        self.executions = 0
 
-    def on_train_batch_end(self, batch, logs=None):
-        self.epoch.training[batch] = logs
+    def on_train_batch_begin(self, batch, logs=None):
+        if self.executions == 1 and self.passes is None:
+            # Tried on the first batch, before an epoch is spent on it.
+            self.prepare()
+            self.training.take(1)
+            self.passes.measure(steps=1)
+        self.executions += 1
 
-    def on_test_batch_begin(self, batch, logs=None):
-        if batch == 0:
-            self.epoch.validation = {}
-            self.weights = sums_of_weights(self.model)
-        self.batch_sizes.look_at_validation(batch)
+    def prepare(self):
+        """Prepare what needs a model that has trained on a batch."""
+        self.passes = Passes(self.model, self.training, self.given, self.steps)
+        self.batch_sizes = BatchSizes(self.model)
+
+    def on_test_begin(self, logs=None):
+        if self.validation is None:
+            self.validation = self.watch(self.model._eval_epoch_iterator)
+            if self.passes is None:
+                self.prepare()
+            self.passes.choose(self.validation)
+        self.validation.epoch = self.training.epoch
+        self.validation_logs = {}
+        self.weights = sums_of_weights(self.model)
 
     def on_test_batch_end(self, batch, logs=None):
-        self.epoch.validation[batch] = logs
+        self.validation_logs[batch] = logs
 
     def on_epoch_end(self, epoch, logs=None):
         if "val_loss" not in logs:
             raise ValueError(NO_VALIDATION)
-        if not self.params.get("steps"):  # Keras did not know them: they are counted
-            self.warn_of_differences(len(self.epoch.training))
+        at_once = self.model.steps_per_execution
+        self.training.take(self.executions * at_once)
+        self.validation.take(len(self.validation_logs) * at_once)
         self.warn_of_other_weights()
-        self.batch_sizes.look_at_validation(len(self.epoch.validation))
-        self.epoch.measured = measure(self.model, self.passes, self.samples)
-        self.batch_sizes.compare()
-        for metric in [name for name in logs if f"val_{name}" in logs]:
-            values = self.epoch.values(metric)
-            if not all(map(np.isscalar, [logs[metric], *values.values()])):
-                continue  # an F1 score of each class, for example
-            batches, differs = self.epoch.batches(metric), self.batch_sizes.differ
-            record = self.epoch.errors(metric, batches, metric in differs)
-            if "x" in self.given:  # which may not be the data of `fit`
-                record |= self.epoch.first_batches(metric, batches)
+        if self.is_first_epoch:
+            self.is_first_epoch = False
+            self.warn_of_other_data()
+        # Of the validation, as nothing has been measured since.
+        examples = number_of_examples(self.model) / len(self.validation_logs)
+        measured = Epoch(
+            self.passes.measure(),
+            self.passes.shares(),
+            [self.validation_logs[batch] for batch in sorted(self.validation_logs)],
+            examples or np.nan,
+            self.training.batches,
+            self.given,
+        )
+        self.batch_sizes.compare(self.training, self.validation, self.passes.evaluate)
+        self.training.let_go()
+        self.validation.let_go()
+        for metric in measured.metrics(logs):
+            values = measured.values(metric)
+            self.record(measured.errors(metric, metric in self.batch_sizes.differ))
             # Only the losses are logged: Keras' line for each epoch is long enough.
             if metric == "loss":
                 logs.update(values)
             else:
-                record |= values
-            for name, value in record.items():
-                self.history.setdefault(name, []).append(float(value))
+                self.record(values)
+        self.record({"measured_share": self.passes.share_of_fit()})
 
-    def warn_of_differences(self, batches_of_fit):
-        """Say where the data that were given are not what `fit` was told."""
-        has_fit_data, x = "fit_data" in self.given, self.sources["x"]
-        if "x" in self.given and self.told.arguments:
-            found = self.told.differences(x, has_fit_data, batches_of_fit)
-            self.warn_once("; ".join(found), AS_FIT)
+    def record(self, values):
+        for name, value in values.items():
+            self.history.setdefault(name, []).append(float(value))
 
     def warn_of_other_weights(self):
         weights = sums_of_weights(self.model)
-        if self.weights and not np.array_equal(self.weights, weights, equal_nan=True):
-            self.warn_once(OTHER_WEIGHTS, FIRST)
+        same = np.array_equal(self.weights, weights, equal_nan=True)
+        if not same and not self.has_warned:
+            self.has_warned = True
+            warn(OTHER_WEIGHTS)
 
-    def warn_once(self, what, advice):
-        if what and what not in self.has_warned_of:
-            self.has_warned_of.add(what)
-            warn(f"{what}: {advice}")
+    def warn_of_other_data(self):
+        """Say where the validation is weighted alone, or unlike the batches of `fit`."""
+        if self.validation.is_weighted and not self.training.is_weighted:
+            warn(ONLY_THE_VALIDATION)
+        both = self.training.batches_kept(), self.validation.batches_kept()
+        found = differences(*both)
+        if found:
+            found = "; ".join(found)
+            warn(f"the validation's data are unlike those of `fit` ({found}): {UNLIKE}")
 
 
 def sums_of_weights(model):

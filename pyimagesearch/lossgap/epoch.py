@@ -1,107 +1,87 @@
 """What an epoch leaves in the history: values and standard errors of each metric."""
 
-import math
-
 import numpy as np
 
-from .errors import Batches, errors_of_parts, of_first_batches
-from .metrics import values_of_batches
+from .errors import Batches, errors_of_parts
+from .metrics import COUNTS, values_of_batches
 from .parts import error_key, key, parts_by_measurement
-from .samples import Arrays
-
-# The share of an epoch's batches that count as its first ones: their weights are nearly
-# those that were measured after the epoch before.
-FIRST = 1 / 8
 
 
 class Epoch:
-    """The logs of an epoch's batches, and what was measured after it.
+    """What was measured after an epoch.
 
     Args:
-        sources: what drew the samples, by their names.
-        steps_per_execution: batches after which there is a log.
+        recorders: the `Recorder` of each pass, by its name, in their order.
+        shares: of all batches, the share `n / N` that each pass has measured.
+        validation: the logs after each batch of the validation, in their order.
+        examples: how many are in what one of these is of.
+        batches: how many `fit` has trained on.
+        given: the names of what LossGap was given.
     """
 
-    def __init__(self, sources, steps_per_execution):
-        self.sources = sources
-        self.steps_per_execution = steps_per_execution
-        self.training, self.validation = {}, {}  # by the number of the batch
-        self.measured = {}  # a `Recorder` of each pass, by its name
+    def __init__(self, recorders, shares, validation, examples, batches, given):
+        self.recorders, self.shares, self.batches = recorders, shares, batches
+        self.validation, self.examples_of_validation = validation, examples
+        self.given = given
+
+    def names(self):
+        return [name for name in self.recorders if name != "validation"]
+
+    def metrics(self, logs):
+        """The names in the logs of `fit` of all that has a gap: one number, no count."""
+        kinds = self.recorders["inference_mode"].metrics
+        names = [name for name in logs if f"val_{name}" in logs]
+        names = [name for name in names if not isinstance(kinds.get(name), COUNTS)]
+        return [
+            name
+            for name in names
+            if all(map(np.isscalar, [logs[name], *self.values(name).values()]))
+        ]
 
     def values(self, metric):
         """What was measured of a metric, by the names in a history."""
         return {
-            key(name, metric): self.measured[name].logs[-1].get(metric)
-            for name in self.modes()
+            key(name, metric): self.recorders[name].logs[-1].get(metric)
+            for name in self.names()
         }
 
-    def errors(self, metric, batches, depends_on_batch):
+    def errors(self, metric, depends_on_batch):
         """The standard errors of the metric's parts, by the names in a history.
 
-        `batches` are those of `batches(metric)`; `depends_on_batch` leaves the part to the
-        validation unknown, whose batches have another size.
+        `depends_on_batch` leaves the part to the validation unknown, whose batches have
+        another size.
         """
-        parts = list(parts_by_measurement(self.modes()).values())
-        if batches is None:
-            # None of the validation, by which the words know that there never is one.
-            errors = dict.fromkeys([*parts, "memorization_and_data"], np.nan)
-        else:
-            validation = self.batches_of_validation(metric)
-            errors = errors_of_parts(batches, validation, len(self.training))
+        parts = list(parts_by_measurement(self.names()).values())
+        names = [*parts, "memorization_and_data", "validation"]
+        errors = dict.fromkeys(names, np.nan)
+        measured = {name: self.batches_of(name, metric) for name in self.names()}
+        if all(measured.values()):
+            errors |= errors_of_parts(
+                measured,
+                self.batches_of_validation(metric),
+                self.batches,
+                other_draw="fit_data" in self.given,
+                paired="plain" not in self.given,
+            )
         if depends_on_batch:
             errors["memorization_and_data"] = errors[parts[-1]] = np.nan
         return {error_key(name, metric): error for name, error in errors.items()}
 
-    def first_batches(self, metric, batches):
-        """The metric over `fit`'s first batches, and the error of its difference."""
-        first = max(1, int(len(self.training) * FIRST))
-        logs = self.training[sorted(self.training)[first - 1]]
-        error = np.nan
-        if batches is not None:
-            as_fit = next(iter(batches.values()))
-            error = np.sqrt(of_first_batches(as_fit, first))
-        key_of_error = error_key("first_batches", metric)
-        return {f"first_batches_{metric}": logs[metric], key_of_error: error}
-
-    def modes(self):
-        return [name for name in self.measured if name != "validation"]
-
-    def batches(self, metric):
-        """The `Batches` of each measurement, or None if they cannot be known."""
-        values = {name: self.measured[name].values(metric) for name in self.modes()}
-        if any(of_batches is None for of_batches in values.values()):
+    def batches_of(self, name, metric):
+        """The `Batches` of a pass, or None where they cannot be known."""
+        recorder = self.recorders[name]
+        values = recorder.values(metric)
+        if values is None:
             return None
-        losses = {name: self.measured[name].values("loss") for name in values}
-        return {
-            name: Batches(
-                values[name], losses[name], self.share(name, len(losses[name]))
-            )
-            for name in values
-        }
-
-    def share(self, name, n):
-        """The share `n / N` of its source's batches that a pass has measured.
-
-        It is 0 where they are unknown, and of another draw of the data: a data set that
-        augments anew, and for timing what has not as many as `fit`'s epoch (one more or
-        less is a last batch that is smaller, and left out or not).
-        """
-        source = self.sources[name if name in self.sources else "x"]
-        batches = math.ceil(source.batches / self.steps_per_execution)
-        is_for_timing = name == next(iter(self.measured))
-        has_other_number = abs(batches - len(self.training)) > 1
-        if batches == 0 or (is_for_timing and has_other_number):
-            return 0.0
-        if name == "fit_data" and not isinstance(source, Arrays):
-            return 0.0
-        return n / batches
+        losses, share = recorder.values("loss"), self.shares[name]
+        return Batches(values, losses, share, recorder.examples)
 
     def batches_of_validation(self, metric):
-        if "validation" in self.measured:
-            recorder = self.measured["validation"]
-            return Batches(recorder.values(metric), recorder.values("loss"))
-        logs = [self.validation[batch] for batch in sorted(self.validation)]
-        if metric in self.measured["inference_mode"].from_sums:
-            logs = []  # they are no means
-        both = [values_of_batches([x[name] for x in logs]) for name in (metric, "loss")]
-        return Batches(*both)
+        """Those of a sample, where single batches say nothing, or those of all."""
+        if metric in self.recorders["inference_mode"].from_sums:
+            return self.batches_of("validation", metric)
+        both = [
+            values_of_batches([logs[name] for logs in self.validation])
+            for name in (metric, "loss")
+        ]
+        return Batches(*both, share=1.0, examples=self.examples_of_validation)

@@ -9,9 +9,9 @@ from collections import namedtuple
 import numpy as np
 
 # What was measured of a metric: `values`, those of the single batches, and `losses`, the
-# losses of the same batches, arrays of the shape `(n,)`; and `share`, `n / N` of the `N`
-# batches that there are, or 0 of another draw of the data than `fit`'s.
-Batches = namedtuple("Batches", "values losses share", defaults=[0.0])
+# losses of the same batches, arrays of the shape `(n,)`; `share`, `n / N` of the `N`
+# batches that there are; and `examples`, how many are in a batch.
+Batches = namedtuple("Batches", "values losses share examples")
 
 # Half of Student's t(0.975, n - 1), by n; in between it is interpolated.
 HALF_OF_T = {2: 6.4, 3: 2.2, 4: 1.6, 5: 1.4, 6: 1.3, 7: 1.2, 10: 1.1, 60: 1.0}
@@ -20,20 +20,6 @@ HALF_OF_T = {2: 6.4, 3: 2.2, 4: 1.6, 5: 1.4, 6: 1.3, 7: 1.2, 10: 1.1, 60: 1.0}
 FEW = 10
 # Values that differ by no more than this part of them are alike but for rounding.
 ROUNDING = 1e-4
-
-
-def pseudo_values(result, results_without):
-    """The pseudo-values of the jackknife: `n * result - (n - 1) * result without i`.
-
-    They take the place of single batches' values for a metric that is no mean over
-    examples, but computed from sums: an AUC, precision, an F1 score. It holds where a
-    batch changes the result little and smoothly, and not where this jumps.
-
-    Source: Quenouille 1956, Tukey 1958; Efron, The Jackknife, the Bootstrap and Other
-    Resampling Plans, 1982, chapter 2.
-    """
-    n = len(results_without)
-    return n * result - (n - 1) * np.array(results_without, float)
 
 
 def student_factor(n):
@@ -87,71 +73,76 @@ def of_mean(batches):
     return finite_population_correction(batches.share) * of_draw(batches)
 
 
-def of_paired_difference(batches, others):
-    """Of two modes on the same batches: `d²/n`, from the variance of the differences.
+def of_other_examples(batches, training, in_mean):
+    """Of a mean over validation or held-out data: `max(s², s²_train b_train / b) / N`.
 
-    What the batches have in common cancels. What is left is what each pass draws anew,
-    as dropout is, and so there is no correction for finite data; and how differently
-    the batches react to the mode, which makes it an upper estimate.
+    Both in inference mode, with `b` examples in a batch. Rare events (the one wrong
+    answer in 200, an enormous target) may be missing among a few examples, whose spread
+    is then too small; the training data, more of them, know it. An upper estimate where
+    the others truly vary less. `in_mean` is N, the number of batches in the mean.
     """
-    differences = Batches(
-        batches.values - others.values, batches.losses - others.losses
+    own = variance(batches.values, batches.losses)
+    of_training = variance(training.values, training.losses)
+    of_training *= training.examples / batches.examples
+    if np.isnan(own):
+        return np.nan
+    return np.fmax(own, of_training) / in_mean
+
+
+def difference(batches, others):
+    """The differences of two modes on the same batches, in which these cancel."""
+    return batches._replace(
+        values=batches.values - others.values, losses=batches.losses - others.losses
     )
-    return of_draw(differences)
 
 
-def of_pass(batches, drawn):
+def of_luck(batches, others):
+    """Of what each pass draws anew, as dropout is: `d²/n`, `d` the modes' difference.
+
+    There is no correction for finite data, as all of it is drawn again. How differently
+    the batches react to the mode counts, too: an upper estimate.
+    """
+    return of_draw(difference(batches, others))
+
+
+def of_paired_means(batches, others):
+    """Of two modes on the same batches that both draw nothing: `(1 - n / N) d²/n`."""
+    return of_mean(difference(batches, others))
+
+
+def of_pass(batches, luck):
     """Of a mean whose pass draws dropout: `(1 - n / N) s²/n + (n / N) d²/n`.
 
     `s²` consists of the examples' variance, `s² - d²`, of which finite data leave less,
-    and of the luck of the pass, `d²`, of which all is left. `drawn` is `d²/n`.
+    and of the luck of the pass, `d²`, of which all is left. `luck` is `d²/n`.
     """
-    luck = batches.share * drawn if batches.share else 0.0
-    return of_mean(batches) + luck
+    return of_mean(batches) + batches.share * luck
 
 
-def of_timing(batches, drawn, batches_of_fit):
+def of_timing(batches, luck):
     """Of `fit`'s epoch, N batches, against a pass over n of them afterwards.
 
-    `(1 - n / N) s²/n + 2 (n / N) d²/n`, as `fit`'s epoch is a pass with luck of its own,
-    `d²/N`; against another draw of the data `s²/n + s²/N`. The `s²` of `fit`'s epoch is
-    taken to be that after it.
+    `(1 - n / N) s²/n + 2 (n / N) d²/n`: `fit`'s epoch is a pass with luck of its own.
     """
-    if batches.share:
-        return of_pass(batches, drawn) + batches.share * drawn
+    return of_pass(batches, luck) + batches.share * luck
+
+
+def of_timing_of_another_draw(batches, batches_of_fit):
+    """Of `fit`'s epoch, N batches, against n of another draw: `s²/n + s²/N`.
+
+    The `s²` of `fit`'s epoch is taken to be that after it.
+    """
     return of_draw(batches) * (1 + len(batches.values) / batches_of_fit)
 
 
-def of_first_batches(batches, first):
-    """Of `fit`'s first k batches against n others: `s²/k + s²/n - s²/N`.
-
-    Two samples of N batches differ by `s²/k + s²/n - 2 s²/N`, and by the luck of their
-    passes, `2 d²/N` more: an upper estimate where that is at most half of `s²`.
-    """
-    n = len(batches.values)
-    overlap = finite_population_correction(batches.share)
-    return of_draw(batches) * (n / first + overlap)
-
-
-def of_other_data(batches, others, drawn):
-    """Of data as `fit` has them against plain ones, both in training mode.
-
-    As many batches are the same examples in one order, and paired: `d²/n`. Of other
-    numbers (oversampled data, for example) the errors of both passes add up. `drawn` is
-    that of `others`.
-    """
-    if len(batches.values) == len(others.values):
-        return of_paired_difference(batches, others)
-    drawn_as_fit = drawn_of_other(batches, others, drawn)
-    return of_pass(batches, drawn_as_fit) + of_pass(others, drawn)
-
-
-def drawn_of_other(batches, others, drawn):
+def luck_of_other(batches, others, luck):
     """`d²/n` of other data, in proportion to `s²/n`: weights of 2 make both four times."""
-    return drawn if batches is others else drawn * of_draw(batches) / of_draw(others)
+    if batches is others or luck == 0:
+        return luck
+    return luck * of_draw(batches) / of_draw(others)
 
 
-def errors_of_parts(measured, validation, batches_of_fit):
+def errors_of_parts(measured, validation, batches_of_fit, other_draw, paired):
     """The standard errors of all parts, and of the validation's own mean.
 
     Memorization and data compare sets of examples that share none: both means' variances
@@ -159,31 +150,39 @@ def errors_of_parts(measured, validation, batches_of_fit):
     draws. (Both parts share the error of the held-out data, with opposite signs.)
 
     Args:
-        measured: the `Batches` of each measurement, by its name, in their order.
+        measured: the `Batches` of each measurement, by its name.
         validation: those of the validation.
         batches_of_fit: how many `fit` has in an epoch.
+        other_draw: whether what timing is measured on is another draw of the data.
+        paired: whether the data as `fit` has them are measured on the same batches.
 
     Returns:
         Errors in the unit of the metric, by the names of `PARTS` and `validation`.
     """
     training, inference = measured["training_mode"], measured["inference_mode"]
-    as_fit = next(iter(measured.values()))
-    drawn = of_paired_difference(training, inference)
-    drawn_as_fit = drawn_of_other(as_fit, training, drawn)
+    as_fit = measured.get("fit_data", training)
+    # What meets in a batch is no luck: it is that of `fit`.
+    statistics = measured.get("batch_statistics", inference)
+    luck = of_luck(training, statistics)
+    luck_as_fit = luck_of_other(as_fit, training, luck)
 
-    squared = {"timing": of_timing(as_fit, drawn_as_fit, batches_of_fit)}
-    if "fit_data" in measured:
-        squared["augmentation_and_weights"] = of_other_data(as_fit, training, drawn)
+    squared = {"timing": of_timing(as_fit, luck_as_fit), "regularization": luck}
+    if other_draw:
+        squared["timing"] = of_timing_of_another_draw(as_fit, batches_of_fit)
+    if "fit_data" in measured and paired:
+        squared["augmentation_and_weights"] = of_luck(as_fit, training)
+    elif "fit_data" in measured:
+        both = of_pass(as_fit, luck_as_fit) + of_pass(training, luck)
+        squared["augmentation_and_weights"] = both
     if "batch_statistics" in measured:
-        statistics = measured["batch_statistics"]
-        squared["regularization"] = of_paired_difference(training, statistics)
-        squared["batch_normalization"] = of_paired_difference(statistics, inference)
-    else:
-        squared["regularization"] = drawn
+        squared["batch_normalization"] = of_paired_means(statistics, inference)
+    n = len(validation.values) / validation.share
+    squared["validation"] = of_other_examples(validation, inference, n)
+    squared["memorization_and_data"] = of_mean(inference) + squared["validation"]
     if "held_out" in measured:
-        held_out = of_draw(measured["held_out"])
+        held_out = measured["held_out"]
+        n = len(held_out.values)
+        held_out = of_other_examples(held_out, inference, n)
         squared["memorization"] = of_mean(inference) + held_out
-        squared["data"] = held_out + of_draw(validation)
-    squared["memorization_and_data"] = of_mean(inference) + of_draw(validation)
-    squared["validation"] = of_draw(validation)
+        squared["data"] = held_out + squared["validation"]
     return {name: np.sqrt(value) for name, value in squared.items()}

@@ -4,8 +4,6 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from .errors import pseudo_values
-
 # Keras' metrics that are computed from sums over examples, and change smoothly with
 # these. Not those that jump, as PrecisionAtRecall does, nor counts, as TruePositives.
 FROM_SUMS = (
@@ -16,6 +14,15 @@ FROM_SUMS = (
     keras.metrics.R2Score,
     keras.metrics.Recall,
     keras.metrics.RootMeanSquaredError,
+)
+
+# What grows with the examples that are counted, and so has no gap.
+COUNTS = (
+    keras.metrics.FalseNegatives,
+    keras.metrics.FalsePositives,
+    keras.metrics.Sum,
+    keras.metrics.TrueNegatives,
+    keras.metrics.TruePositives,
 )
 
 
@@ -29,6 +36,11 @@ def metrics_by_name(model):
         else:
             named[metric.name] = metric
     return named
+
+
+def number_of_examples(model):
+    """How many Keras has counted for the mean of the loss."""
+    return float(tf.identity(metrics_by_name(model)["loss"].count.value))
 
 
 def is_of_keras(thing):
@@ -62,6 +74,11 @@ class Recorder(keras.callbacks.Callback):
         self.measured_model = measured_model
         self.logs, self.sums = [], []
 
+    @property
+    def examples(self):
+        """How many are in what one of the logs is of, on average; `nan` if unknown."""
+        return self.count / len(self.logs) or np.nan
+
     def on_test_batch_end(self, batch, logs=None):
         if not self.logs:
             self.metrics = metrics_by_name(self.measured_model)
@@ -71,6 +88,7 @@ class Recorder(keras.callbacks.Callback):
             results = self.model.get_metrics_result()
             logs = {name: np.asarray(x).tolist() for name, x in results.items()}
         self.logs.append(logs)
+        self.count = number_of_examples(self.measured_model)
         sums = {name: sums_of(metric) for name, metric in self.from_sums.items()}
         self.sums.append(sums)
 
@@ -98,6 +116,20 @@ def values_of_batches(running_means):
 def sums_of(metric):
     # As tensors, which of several replicas have the sum.
     return [tf.identity(variable.value).numpy() for variable in metric.variables]
+
+
+def pseudo_values(result, results_without):
+    """The pseudo-values of the jackknife: `n * result - (n - 1) * result without i`.
+
+    They take the place of single batches' values for a metric that is no mean over
+    examples, but computed from sums: an AUC, precision, an F1 score. It holds where a
+    batch changes the result little and smoothly, and not where this jumps.
+
+    Source: Quenouille 1956, Tukey 1958; Efron, The Jackknife, the Bootstrap and Other
+    Resampling Plans, 1982, chapter 2.
+    """
+    n = len(results_without)
+    return n * result - (n - 1) * np.array(results_without, float)
 
 
 def pseudo_values_of(metric, sums):

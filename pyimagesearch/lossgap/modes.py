@@ -1,15 +1,14 @@
-"""A model's `evaluate` in other modes, after which its state is put back."""
+"""A model in other modes than its validation's, which is inference mode."""
 
-import random
 from contextlib import contextmanager
 from functools import partial
 from inspect import signature
 
 import keras
-import numpy as np
 import tensorflow as tf
 from keras.layers import BatchNormalization
 
+from .data import tensors_of
 from .stack import warn
 
 
@@ -17,8 +16,21 @@ def overrides(model, name):
     return getattr(type(model), name) is not getattr(keras.Model, name)
 
 
-def warn_of_own_steps(model):
-    """Say why the parts of a model's gap may not be what they are called."""
+def check_own_steps(model):
+    """Refuse a model that LossGap cannot measure, or warn why its parts may not hold.
+
+    Raises:
+        ValueError: if its outputs or its loss cannot be computed from outside.
+    """
+    has_own_loss = overrides(model, "train_step") and model.loss is None
+    if not overrides(model, "call") or (
+        has_own_loss and not overrides(model, "compute_loss")
+    ):
+        raise ValueError(
+            "LossGap measures a model by its `call` and its compiled loss, or its own "
+            f"compute_loss: {type(model).__name__} computes its loss elsewhere, and its "
+            "gap cannot be split"
+        )
     names = ["train_step", "test_step", "evaluate"]
     own = [f"a {name} of its own" for name in names if overrides(model, name)]
     if own:
@@ -62,7 +74,7 @@ class OtherMode(keras.Model):
         one = keras.losses.MeanSquaredError()(tf.ones((1, 1)), tf.zeros((1, 1)))
         self.mean.update_state(
             loss / tf.cast(one, loss.dtype),
-            sample_weight=tf.shape(tf.nest.flatten(x)[0])[0],
+            sample_weight=tf.shape(tensors_of(x)[0])[0],
         )
         metrics = self.inner.compute_metrics(x, y, y_pred, sample_weight)
         return {**metrics, "loss": self.mean.result()}
@@ -101,28 +113,3 @@ class BatchNormalizationModes:
         finally:
             for layer in self.layers:
                 del layer.call
-
-
-@contextmanager
-def unchanged(model):
-    """Put the state that a measurement may change back afterwards."""
-    # What Keras knows of, and what only TensorFlow does, such as the state of an RNN.
-    parts = [*model.variables, *tf.train.TrackableView(model).descendants()]
-    parts = [part for part in parts if hasattr(part, "numpy")]
-    parts = [part if isinstance(part, tf.Variable) else part.value for part in parts]
-    # Only `fit` changes the optimizer's, and they may be larger than the model.
-    others = {id(variable.value) for variable in model.optimizer.variables}
-    variables = {id(part): part for part in parts if id(part) not in others}
-    # Each replica of several has a value of its own.
-    variables = [
-        x for part in variables.values() for x in getattr(part, "values", [part])
-    ]
-    values = [tf.identity(variable) for variable in variables]
-    of_python, of_numpy = random.getstate(), np.random.get_state()
-    try:
-        yield
-    finally:
-        random.setstate(of_python)
-        np.random.set_state(of_numpy)
-        for variable, value in zip(variables, values):
-            variable.assign(value)

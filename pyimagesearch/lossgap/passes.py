@@ -1,68 +1,85 @@
-"""The passes that measure a model: each is an `evaluate`, in a mode, of a sample."""
+"""What is measured after an epoch: the passes, in their order, each in a mode, of data."""
 
 from collections import namedtuple
 
-import numpy as np
+from .data import Given, without_weights
+from .measure import Measuring
+from .metrics import is_from_sums, metrics_by_name
+from .modes import BatchNormalizationModes, OtherMode
 
-from .metrics import Recorder
-from .modes import BatchNormalizationModes, OtherMode, unchanged
-from .stack import warn
-
-# What is measured: under this name, `evaluate` of this model, of the sample of that name.
-Pass = namedtuple("Pass", "name model sample")
-
-
-def passes_of(model, samples):
-    """All passes, in the order in which they must run; `model` is built.
-
-    Training mode comes before the statistics of each batch: it notes in which mode each
-    batch normalization layer is, which may be frozen, and the latter repeats that.
-    """
-    normalization = BatchNormalizationModes(model)
-    training = OtherMode(model, normalization, training=True)
-    passes = []
-    if "fit_data" in samples:
-        passes.append(Pass("fit_data", training, "fit_data"))
-    passes.append(Pass("training_mode", training, "x"))
-    if normalization.layers:
-        statistics = OtherMode(model, normalization, training=False)
-        passes.append(Pass("batch_statistics", statistics, "x"))
-    passes.append(Pass("inference_mode", model, "x"))
-    if "held_out" in samples:
-        passes.append(Pass("held_out", model, "held_out"))
-    if "validation" in samples:
-        passes.append(Pass("validation", model, "validation"))
-    return passes
+# An `evaluate` of `data`, which are those of a `source` with or without their weights.
+Pass = namedtuple("Pass", "model data source")
 
 
-def measure(model, passes, samples, **steps):
-    """Run the passes; return by name what each batch did to the metrics of `model`.
+class Passes:
+    """The passes over a model that has trained on a batch.
 
     Args:
-        samples: by name, arguments for `evaluate`.
-        steps: the number of batches, if it is not the samples' own.
-
-    Raises:
-        ValueError: if there is no loss.
+        model: the model.
+        training: the `Watch` of what it trains on.
+        given: what LossGap was given, by the names of its arguments.
+        steps: how many batches of that to measure; all if None.
     """
-    measured = {}
-    for name, in_mode, sample in passes:
-        measured[name] = recorder = Recorder(model)
-        arguments = {**samples[sample], **steps, "callbacks": [recorder], "verbose": 0}
-        with unchanged(model):
-            model.reset_metrics()
-            in_mode.evaluate(**arguments)
-        if not recorder.logs or "loss" not in recorder.logs[-1]:
-            raise ValueError("LossGap: no loss: empty data, or an own test_step")
-    return measured
 
+    def __init__(self, model, training, given, steps):
+        self.model = model
+        self.measuring = Measuring(model)
+        self.normalization = BatchNormalizationModes(model)
+        self.training_mode = OtherMode(model, self.normalization, training=True)
+        self.statistics = OtherMode(model, self.normalization, training=False)
+        self.sources = {"training": training}
+        for name, data in given.items():
+            self.sources[name] = Given(name, data, training.batch_size, steps)
+        self.choose()
 
-def warn_of_other_batches(first_try, second_try):
-    """Say so where the same pass had another loss, in inference mode, the second time."""
-    tries = first_try["inference_mode"], second_try["inference_mode"]
-    losses = [recorder.logs[-1]["loss"] for recorder in tries]
-    if not np.isclose(*losses, rtol=1e-4, equal_nan=True):
-        warn(
-            "x gives other batches in each pass, which makes the parts wrong, and disturbs "
-            "`fit` if x is its own: give arrays, or an unshuffled data set"
-        )
+    def choose(self, validation=None):
+        """Choose the passes; `validation` is the `Watch` of the validation, if known.
+
+        Data are measured as the validation has them, with weights or without. As `fit`
+        has them, if they are weighted for it alone, or augmented, is a pass of its own.
+        """
+        weighted = validation is not None and validation.is_weighted
+
+        def as_validation(source):
+            return source.data if weighted else without_weights(source.data)
+
+        as_fit = self.sources.get("fit_data", self.sources["training"])
+        plain = self.sources.get("plain", as_fit)
+        data = as_validation(plain)
+        self.passes = {}
+        if plain is not as_fit or (as_fit.is_weighted and not weighted):
+            self.passes["fit_data"] = Pass(self.training_mode, as_fit.data, as_fit)
+        # Training mode is before the statistics of each batch: it notes in which mode
+        # each batch normalization layer is, which may be frozen, and they repeat that.
+        self.passes["training_mode"] = Pass(self.training_mode, data, plain)
+        if self.normalization.layers:
+            self.passes["batch_statistics"] = Pass(self.statistics, data, plain)
+        self.passes["inference_mode"] = Pass(self.model, data, plain)
+        if "held_out" in self.sources:
+            held_out = self.sources["held_out"]
+            data = as_validation(held_out)
+            self.passes["held_out"] = Pass(self.model, data, held_out)
+        kinds = metrics_by_name(self.model).values()
+        if validation is not None and any(map(is_from_sums, kinds)):
+            self.passes["validation"] = Pass(self.model, validation.data, validation)
+
+    def measure(self, steps=None):
+        """Run the passes, of so many batches each; return a `Recorder` of each, by name."""
+        return {
+            name: self.measuring.evaluate(model, data, steps or source.steps)
+            for name, (model, data, source) in self.passes.items()
+        }
+
+    def evaluate(self, data, steps):
+        """Measure so many batches of other data in inference mode."""
+        return self.measuring.evaluate(self.model, data, steps)
+
+    def shares(self):
+        """The share `n / N` of its source's batches that each pass measures, by name."""
+        return {name: one.source.share for name, one in self.passes.items()}
+
+    def share_of_fit(self):
+        """The smallest share of the data of `fit`, or of what stands for them."""
+        names = ["fit_data", "training_mode"]
+        shares = self.shares()
+        return min(shares[name] for name in names if name in shares)

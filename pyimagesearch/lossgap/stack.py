@@ -1,4 +1,4 @@
-"""Looks up the stack: what `fit` was told, and the user's line to warn at."""
+"""Looks up the stack: Keras' running `fit`, and the user's line to warn at."""
 
 import inspect
 import os
@@ -9,23 +9,30 @@ import keras
 
 # What is in these folders is no line of the user's.
 INSIDE = tuple(f"{Path(file).parent}{os.sep}" for file in (keras.__file__, __file__))
+# By these of its local variables Keras' own `fit` is known, whoever has patched it.
+OF_FIT = {"self", "epoch_iterator", "validation_data", "validation_freq"}
 
 
-def arguments_of_fit(model):
-    """What `fit` was told, by the names of its arguments; `{}` if it is not running.
+def running_fit(model):
+    """The local variables of Keras' `fit`, which is training `model`, by their names.
 
     Keras tells callbacks nothing of the data, though people have asked for it for years
-    (keras-team/keras, issues 3825, 8165, 14706). But while a callback runs, Keras' own `fit` is on the
-    stack, and its local variables are its arguments, `validation_split` already applied.
+    (keras-team/keras, issues 3825, 8165, 14706). But while a callback runs, `fit` is on
+    the stack.
+
+    Raises:
+        RuntimeError: if there is no such `fit`.
     """
-    fit = inspect.unwrap(keras.Model.fit)
     frame = inspect.currentframe()
     while frame is not None:
-        if frame.f_code is fit.__code__ and frame.f_locals["self"] is model:
-            variables = frame.f_locals
-            return {name: variables[name] for name in inspect.signature(fit).parameters}
+        variables = frame.f_locals
+        if variables.keys() >= OF_FIT and variables["self"] is model:
+            return variables
         frame = frame.f_back
-    return {}
+    raise RuntimeError(
+        f"LossGap watches the fit of Keras, and none with {', '.join(sorted(OF_FIT))} is "
+        f"running (Keras {keras.__version__}; known are 3.5 to 3.15)"
+    )
 
 
 def warn(message):

@@ -30,133 +30,172 @@ from keras import layers
 from keras.callbacks import SwapEMAWeights
 
 from pyimagesearch.history import load
-from pyimagesearch.lossgap import LossGap, in_words, split_gap
+from pyimagesearch.lossgap import LossGap, split_gap
 
 MODES = {"training_mode_loss", "inference_mode_loss"}
 
 
-def test_noise_in_the_data_set_of_fit_is_a_part_of_its_own():
-    def noisy(seed):
-        noise = layers.GaussianNoise(1, seed=seed)
-        return BATCHES.map(lambda x, y: (noise(x, training=True), y)).repeat(5)
+def noisy(seed):
+    noise = layers.GaussianNoise(1, seed=seed)
+    return BATCHES.map(lambda x, y: (noise(x, training=True), y)).repeat(5)
 
+
+@pytest.mark.filterwarnings("ignore:LossGap. the validation's data are unlike")
+def test_augmentation_is_a_part_of_its_own_with_plain_examples():
     keras.utils.set_random_seed(1)
-    loss_gap = LossGap(*FEW, batch_size=32, fit_data=noisy(2), steps=10)
-    history = fit(network(rate=0.0), noisy(1), loss_gap, validation_data=FEW)
+    for more in ({}, {"fit_data": noisy(2)}):
+        loss_gap = LossGap(plain=FEW, **more)
+        history = fit(network(rate=0.0), noisy(1), loss_gap, validation_data=FEW)
+        parts, error = split_gap(history), history["timing_error"][0]
+        assert parts["augmentation_and_weights"] > 0.5
+        assert parts["memorization_and_data"] == pytest.approx(0, abs=1e-5)
+        # The batches of `fit` have its noise, and another draw has other noise.
+        assert (abs(parts["timing"][0]) < 2e-5) == (more == {})
+        assert abs(parts["timing"][0]) <= 3 * error < 0.6
+        assert history["augmentation_and_weights_error"][0] > 0.01
+    # Without plain examples it is in the last part.
+    parts = split_gap(fit(network(rate=0.0), noisy(1), LossGap(), validation_data=FEW))
+    assert parts["memorization_and_data"] > 0.5
+
+
+def test_weights_of_fit_are_a_part_unless_the_validation_has_some():
+    weights = np.linspace(0.5, 3, 64)
+    options = {"sample_weight": weights, "validation_data": FEW}
+    model = network(rate=0.0)
+    expected = (losses_by_hand(model, *FEW) * (weights - 1)).mean()
+    parts = split_gap(fit(model, FEW, LossGap(held_out=(*FEW, weights)), **options))
+    assert parts.pop("augmentation_and_weights") == pytest.approx(expected, rel=1e-4)
+    np.testing.assert_allclose(list(parts.values()), 0, atol=1e-5)
+    options["validation_data"] = (*FEW, weights)
+    parts = split_gap(fit(model, FEW, LossGap(held_out=(*FEW, weights)), **options))
+    assert "augmentation_and_weights" not in parts
+    np.testing.assert_allclose(list(parts.values()), 0, atol=1e-5)
+
+
+@pytest.mark.parametrize("labels", ["one-hot", "sparse", "a column"])
+def test_class_weights_are_a_part_of_their_own(labels):
+    numbers = Y.argmax(axis=1)
+    kinds = {"one-hot": Y, "sparse": numbers, "a column": numbers[:, np.newaxis]}
+    loss = LOSS if labels == "one-hot" else "sparse_categorical_crossentropy"
+    model, data = eager(network(), loss, rate=0.0), (X, kinds[labels])
+    class_weight = {label: 1.0 + label for label in range(9)}  # the last one has 1
+    options = {"class_weight": class_weight, "validation_data": data}
+    history = fit(model, data, LossGap(), **options)
+    weights = np.array([class_weight.get(number, 1) for number in numbers])
+    expected = (losses_by_hand(model, X, Y) * (weights - 1)).mean()
     parts = split_gap(history)
-    assert parts["augmentation_and_weights"] > 0.5
-    # It is not zero, as the network sees other noise, and this is no news.
-    assert 0 < abs(parts["timing"][0]) < 2 * history["timing_error"][0] < 0.4
+    assert parts.pop("augmentation_and_weights") == pytest.approx(expected, rel=1e-4)
+    np.testing.assert_allclose(list(parts.values()), 0, atol=1e-5)
+    assert history["timing_error"] == [0]
 
 
-def test_weights_of_a_data_set_are_given_and_double_the_luck_of_dropout():
-    loss_gap = LossGap(X, Y, 16, fit_data=(X, Y, np.full(64, 2.0)))
-    weighted = data_set((X, Y, np.full(64, 2.0)), 16)
-    model = network(layers.Dropout(0.5), rate=0.0)
-    history = fit(model, weighted, loss_gap, validation_data=BATCHES)
-    losses = losses_by_hand(model, X, Y)
-    assert split_gap(history)["augmentation_and_weights"] > losses.mean()
-    expected = np.sqrt(2) * 2 * history["regularization_error"][0]
-    assert history["timing_error"][0] == pytest.approx(expected, rel=1e-3)
+def test_weights_of_the_validation_alone_are_warned_of():
+    weighted = (*FEW, np.linspace(0, 2, 64))
+    (words,) = warnings_of(FEW, LossGap(), validation_data=weighted, epochs=2)
+    assert "the validation has sample weights, and `fit` has none" in words
 
 
 def test_errors_are_those_of_single_batches_by_hand():
     (held_out, x), (held_out_labels, y) = (np.split(array, [100]) for array in TRAIN)
     keras.utils.set_random_seed(3)
-    model = network(layers.Dropout(0.02), layers.Dense(32, "relu"))
-    loss_gap = LossGap(x, y, 10, steps=11, held_out=(held_out, held_out_labels))
-    validation = {"validation_data": data_set(TEST, 10)}
-    history = fit(model, data_set((x, y), 10), loss_gap, **validation)
+    model = network(layers.Dropout(0.02), layers.Dense(32, "relu"), rate=0.0)
+    sample = []
 
-    def error(x, y):
-        losses = losses_by_hand(model, x, y).reshape(-1, 10).mean(axis=1)
-        return 1.1 * np.std(losses, ddof=1) / np.sqrt(len(losses))
+    class Sample(keras.callbacks.Callback):
+        def on_test_end(self, logs=None):
+            loss_gap.training.take(22)
+            sample.extend(x.numpy() for x, _ in loss_gap.training.kept)
+
+    loss_gap = LossGap(steps=11, held_out=(held_out, held_out_labels))
+    options = {"validation_data": data_set(TEST, 10)}
+    history = fit(model, data_set((x, y), 10), Sample(), loss_gap, **options)
+    by_image = dict(zip((image.tobytes() for image in x), losses_by_hand(model, x, y)))
+
+    def error(losses):
+        means = np.reshape(losses, (-1, 10)).mean(axis=1)
+        return 1.1 * np.std(means, ddof=1) / np.sqrt(len(means))
 
     # 11 of 22 batches are measured: half of the variance of the training data is left.
-    samples = [zip(*loss_gap.samples[name]["x"]) for name in ("x", "held_out")]
-    training, held_out = (error(*map(np.concatenate, sample)) for sample in samples)
+    losses = [by_image[image.tobytes()] for batch in sample for image in batch]
+    training, validation = error(losses), error(losses_by_hand(model, *TEST))
+    assert len(losses) == 110
     expected = {"timing": training * np.sqrt(1 / 2)}  # of dropout there is little
-    expected["memorization"] = np.hypot(expected["timing"], held_out)
-    expected["data"] = np.hypot(held_out, error(*TEST))
-    # The first eighth is 2 batches: 1 / 2 + 1 / 11 - 1 / 22 of the variance of one.
-    expected["first_batches"] = training * np.sqrt(11 / 2 + 1 / 2)
+    validation = max(validation, training * np.sqrt(11 / 10))  # in 10 batches
+    expected["memorization_and_data"] = np.hypot(expected["timing"], validation)
     for name, value in expected.items():
         assert history[f"{name}_error"] == [pytest.approx(value, rel=0.06)], name
+    assert history["measured_share"] == [0.5]
     # The modes see the same batches: what these have in common is no error.
     assert 0 < history["regularization_error"][0] < training / 3
 
 
-def test_the_errors_of_all_data_are_the_luck_of_dropout():
-    keras.utils.set_random_seed(1)
-    model = network(layers.Dense(32, "relu"), layers.Dropout(0.5), rate=0.0)
-    model.compile(keras.optimizers.SGD(0.0), LOSS, metrics=["accuracy"])
-    batches, validation = data_set(FEW, 8), data_set(TEST, 50)
-    # It learns nothing: all that differs is luck, in `fit` as in LossGap.
-    options = {"epochs": 15, "validation_data": validation}
-    history = fit(model, batches, LossGap(batches), **options)
-    for metric, prefix in [("loss", ""), ("accuracy", "accuracy_")]:
-        errors = np.array(history[f"{prefix}timing_error"])
-        timing = split_gap(history, metric)["timing"]
-        assert 0.5 < np.std(timing) / errors.mean() < 1.1
-        assert (np.abs(timing) > 2 * errors).sum() <= 3
-
-
 @pytest.mark.filterwarnings("error::RuntimeWarning")
 def test_an_error_is_zero_only_where_nothing_is_drawn_and_nan_where_unknown():
-    finite = data_set(FEW, 8)
+    def errors(*hidden, steps=None, validation=8, size=8):
+        data, validation = data_set(FEW, size), data_set(FEW, validation)
+        history = fit(
+            network(*hidden), data, LossGap(steps), validation_data=validation
+        )
+        names = ("timing", "batch_normalization", "memorization_and_data")
+        return [history.get(f"{name}_error", [None])[0] for name in names]
 
-    def errors(measured, steps, *hidden, validation=finite):
-        model, loss_gap = network(*hidden), LossGap(measured, steps=steps)
-        history = fit(model, finite, loss_gap, validation_data=validation)
-        return [history[f"{x}_error"][0] for x in ("timing", "memorization_and_data")]
-
-    assert errors(finite, 8)[0] == 0 < errors(finite, 8, layers.Dropout(0.5))[0]
-    np.testing.assert_equal(errors(finite, 1), [np.nan, np.nan])
-    np.testing.assert_equal(errors(finite, 8, validation=BATCHES.take(1)), [0, np.nan])
-    # Two samples of as many batches, as those of the validation are.
-    timing, last = errors(finite.repeat(), 8)
-    assert timing == pytest.approx(last) and timing > 0
+    assert errors()[0] == 0 < errors(layers.Dropout(0.5))[0]
+    np.testing.assert_equal(errors(steps=1), [np.nan, None, np.nan])
+    np.testing.assert_equal(errors(validation=64), [0, None, np.nan])
+    # One batch is all of an epoch: there is no luck in which it is.
+    assert errors(layers.BatchNormalization(), size=64)[1] == 0
 
 
 def test_weights_that_are_others_in_the_validation_are_warned_of():
     averaging = keras.optimizers.SGD(0.1, use_ema=True)
-    swap, loss_gap, model = SwapEMAWeights(), LossGap(BATCHES), network()
+    swap, loss_gap, model = SwapEMAWeights(), LossGap(), network()
     model.compile(averaging, LOSS, run_eagerly=True)
     for callbacks in ([loss_gap, swap], [swap, loss_gap]):
         (words,) = warnings_of(BATCHES, *callbacks, model=model, epochs=3)
         assert "validated other weights" in words and "SwapEMAWeights" in words
     normalizing = network(layers.BatchNormalization(), layers.Dropout(0.5))
     for model in (normalizing, network(rate=np.nan)):  # the latter diverges
-        assert warnings_of(BATCHES, LossGap(BATCHES), model=model, epochs=2) == []
+        assert warnings_of(BATCHES, LossGap(), model=model, epochs=2) == []
 
 
-@pytest.mark.parametrize("size, weight, doubted", [(32, 1, 0), (32, 1.5, 1), (4, 1, 1)])
-def test_timing_is_in_doubt_where_fit_has_other_data(size, weight, doubted):
-    keras.utils.set_random_seed(1)
-    model = network(layers.Dense(32, "relu"), layers.BatchNormalization())
-    model.compile(keras.optimizers.SGD(0.02), LOSS)
-    batches = tf.data.Dataset.from_tensor_slices(TRAIN).shuffle(320).batch(size)
-    options = {"class_weight": dict.fromkeys(range(10), weight), "epochs": 3}
-    loss_gap, validation = LossGap(data_set(TRAIN, 32)), data_set(TEST, 50)
-    history = fit(model, batches, loss_gap, validation_data=validation, **options)
-    assert ("Timing is in doubt" in in_words(history)) == doubted
+def test_sorted_data_that_are_hardly_mixed_are_named_by_timing_alone():
+    order = np.argsort(TRAIN[1].argmax(axis=1), kind="stable")
+    x, y = (part[order] for part in TRAIN)
+    batches = tf.data.Dataset.from_tensor_slices((x, y)).shuffle(16, seed=1).batch(8)
+    model = network(rate=0.05)
+    model.compile(keras.optimizers.SGD(0.05), LOSS)
+    history = fit(model, batches, LossGap(None), validation_data=data_set(TEST, 50))
+    parts = split_gap(history)
+    assert parts["timing"][0] < -10 * history["timing_error"][0] - 0.5
+    # The network *was* better on the batches that it just had; nothing else is.
+    last = parts["memorization_and_data"][0]
+    assert abs(last) < 3 * history["memorization_and_data_error"][0]
+
+
+@pytest.mark.parametrize("options", [{"validation_data": None}, {"validation_freq": 2}])
+def test_without_a_validation_in_each_epoch_it_does_not_start(options):
+    model = network()
+    with pytest.raises(ValueError, match="needs validation_data, validation_freq=1"):
+        fit(model, BATCHES, LossGap(), epochs=9, **options)
+    assert model.optimizer.iterations == 0
+
+
+def test_no_steps_are_refused():
+    for steps in (0, -1):
+        with pytest.raises(ValueError, match=f"steps={steps} measures nothing"):
+            LossGap(steps)
 
 
 def test_what_fit_reports_does_not_change_and_later_callbacks_see_more(tmp_path):
     model = eager(network(), metrics=["accuracy"])
     log = keras.callbacks.CSVLogger(tmp_path / "log.csv")
-    history = fit(model, BATCHES, LossGap(BATCHES, held_out=BATCHES), log)
+    history = fit(model, BATCHES, LossGap(held_out=BATCHES), log)
     evaluated = model.evaluate(BATCHES, verbose=0, return_dict=True)
     assert history["val_accuracy"] == [evaluated["accuracy"]]
     expected = {"loss", "accuracy", "val_loss", "val_accuracy", "held_out_loss"} | MODES
-    more = {"first_batches_loss", "first_batches_accuracy", "held_out_accuracy"}
+    more = {"measured_share", "held_out_accuracy"}
     more |= {name.replace("loss", "accuracy") for name in MODES}
-    parts = [
-        *split_gap(history),
-        "first_batches",
-        "validation",
-        "memorization_and_data",
-    ]
+    parts = [*split_gap(history), "validation", "memorization_and_data"]
     errors = {f"{part}_error" for part in parts}
     errors |= {f"accuracy_{name}" for name in errors}
     assert set(history) == expected | more | errors

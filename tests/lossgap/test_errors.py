@@ -5,14 +5,14 @@ import pytest
 
 from pyimagesearch.lossgap import errors
 from pyimagesearch.lossgap.errors import Batches
-from pyimagesearch.lossgap.metrics import values_of_batches
+from pyimagesearch.lossgap.metrics import pseudo_values, values_of_batches
 
 DRAWS = 1500
 
 
 def batches(values, share=0.0):
     """Batches of a metric that is the loss itself."""
-    return Batches(values, values, share)
+    return Batches(values, values, share, 32)
 
 
 def ratio(differences, squared_errors):
@@ -47,9 +47,7 @@ def test_of_finite_data_the_error_is_smaller(n, random):
 def test_what_two_modes_have_in_common_is_no_error(random):
     shared, luck = random.normal(0, 5, (DRAWS, 60)), random.normal(size=(DRAWS, 60))
     modes = shared + luck, shared
-    variances = map(
-        errors.of_paired_difference, *(map(batches, mode) for mode in modes)
-    )
+    variances = map(errors.of_luck, *(map(batches, mode) for mode in modes))
     differences = (modes[0] - modes[1]).mean(axis=1)
     assert ratio(differences, list(variances)) == pytest.approx(1, abs=0.06)
 
@@ -63,10 +61,10 @@ def test_timing_has_the_luck_of_the_sample_of_its_pass_and_of_fits_own(n, random
         sample = random.choice(population, n, replace=False)
         luck = random.normal(0, 2, n)
         measured = batches(sample + luck, n / 200)
-        drawn = errors.of_paired_difference(measured, batches(sample))
+        drawn = errors.of_luck(measured, batches(sample))
         timings.append(of_fit.mean() - measured.values.mean())
         passes.append(measured.values.mean() - population.mean())
-        variances.append(errors.of_timing(measured, drawn, 200))
+        variances.append(errors.of_timing(measured, drawn))
         pass_variances.append(errors.of_pass(measured, drawn))
     assert ratio(timings, variances) == pytest.approx(1, abs=0.06)
     assert ratio(passes, pass_variances) == pytest.approx(1, abs=0.06)
@@ -74,35 +72,56 @@ def test_timing_has_the_luck_of_the_sample_of_its_pass_and_of_fits_own(n, random
 
 def test_timing_of_another_draw_has_the_spread_of_both(random):
     of_fit, measured = random.normal(size=(DRAWS, 90)), random.normal(size=(DRAWS, 60))
-    variances = [errors.of_timing(batches(draw), np.nan, 90) for draw in measured]
+    variances = [
+        errors.of_timing_of_another_draw(batches(draw), 90) for draw in measured
+    ]
     timings = of_fit.mean(axis=1) - measured.mean(axis=1)
     assert ratio(timings, variances) == pytest.approx(1, abs=0.06)
 
 
-def test_the_error_of_the_first_batches_is_an_upper_estimate(random):
-    population, differences, variances = random.normal(size=200), [], []
+def test_modes_that_draw_nothing_differ_by_which_batches_are_measured(random):
+    population = random.normal(0, 1, (2, 200))
+    true = np.subtract(*population).mean()
+    differences, variances = [], []
     for _ in range(DRAWS):
-        first = random.choice(population, 80, replace=False)
-        sample = random.choice(population, 80, replace=False)
-        differences.append(first.mean() - sample.mean())
-        variances.append(errors.of_first_batches(batches(sample, 80 / 200), 80))
-    # Without dropout it has 1 / 200 more than what is left of both samples.
-    expected = (1 / 80 + 1 / 80 - 1 / 200) / (1 / 80 + 1 / 80 - 2 / 200)
-    assert ratio(differences, variances) == pytest.approx(np.sqrt(expected), abs=0.06)
+        sample = random.choice(200, 60, replace=False)
+        modes = [batches(mode[sample], 60 / 200) for mode in population]
+        differences.append(modes[0].values.mean() - modes[1].values.mean() - true)
+        variances.append(errors.of_paired_means(*modes))
+    assert ratio(differences, variances) == pytest.approx(1, abs=0.06)
+    of_one = [batches(mode[:1], 1.0) for mode in population]
+    assert errors.of_paired_means(*of_one) == 0  # all there is
 
 
-def of_parts(share=1.0, **measured):
+def test_rare_events_that_a_validation_misses_are_in_its_error(random):
+    wrong = (random.random((400, 10, 32)) < 1 / 200).mean(axis=2)
+    training = batches((random.random((100, 32)) < 1 / 200).mean(axis=1))
+    far = sum(
+        abs(values.mean() - 1 / 200)
+        > 2 * np.sqrt(errors.of_other_examples(batches(values), training, 10))
+        for values in wrong
+    )
+    assert (wrong.mean(axis=1) == 0).sum() > 40 and far <= 0.05 * 400
+    # Batches of half the examples vary twice as much.
+    halves = batches(np.full(10, 0.5))._replace(examples=16)
+    expected = 2 * errors.variance(training.values, training.losses) / 10
+    assert errors.of_other_examples(halves, training, 10) == pytest.approx(expected)
+    assert np.isnan(errors.of_other_examples(batches(np.ones(1)), training, 1))
+
+
+def of_parts(share=1.0, paired=True, other_draw=False, **measured):
     values = {name: batches(np.array(x), share) for name, x in measured.items()}
-    return errors.errors_of_parts(values, batches(np.array([0.3, 0.5, 0.4])), 3)
+    validation = batches(np.array([0.3, 0.5, 0.1]), 1.0)
+    return errors.errors_of_parts(values, validation, 3, other_draw, paired)
 
 
 def test_each_part_has_the_formula_of_what_differs():
     training, inference = [0.5, 0.9, 0.6], [0.4, 0.5, 0.6]
     found = of_parts(training_mode=training, inference_mode=inference)
-    paired = 2.2 * np.std([0.1, 0.4, 0.0], ddof=1) / np.sqrt(3)
-    validation = 2.2 * 0.1 / np.sqrt(3)
-    assert found["regularization"] == pytest.approx(paired)
-    assert found["timing"] == pytest.approx(np.sqrt(2) * paired)  # all are measured
+    luck = 2.2 * np.std([0.1, 0.4, 0.0], ddof=1) / np.sqrt(3)
+    validation = 2.2 * 0.2 / np.sqrt(3)
+    assert found["regularization"] == pytest.approx(luck)
+    assert found["timing"] == pytest.approx(np.sqrt(2) * luck)  # all are measured
     assert found["validation"] == pytest.approx(validation)
     assert found["memorization_and_data"] == pytest.approx(validation)
     assert "data" not in found and "augmentation_and_weights" not in found
@@ -113,29 +132,31 @@ def test_each_part_has_the_formula_of_what_differs():
         inference_mode=inference,
         held_out=held_out,
     )
-    spread = np.std([0, 0.1, 0], ddof=1)
-    assert found["batch_normalization"] == pytest.approx(2.2 * spread / np.sqrt(3))
+    # Which examples meet in a batch is no luck, as the batches are those of `fit`.
+    luck = 2.2 * np.std([0.1, 0.3, 0.0], ddof=1) / np.sqrt(3)
+    assert found["regularization"] == pytest.approx(luck)
+    assert found["timing"] == pytest.approx(np.sqrt(2) * luck)
+    assert found["batch_normalization"] == 0
     # The training data are all there are; held-out and validation data are draws.
     of_held_out = 2.2 * np.std(held_out, ddof=1) / np.sqrt(3)
     assert found["memorization"] == pytest.approx(of_held_out)
     assert found["data"] == pytest.approx(np.hypot(of_held_out, validation))
 
 
-def test_weights_make_the_luck_of_dropout_larger_and_numbers_may_differ():
+def test_weights_and_other_data_have_the_luck_of_what_they_are():
     training, inference = np.array([0.5, 0.9, 0.6]), np.array([0.4, 0.5, 0.6])
-    plain = of_parts(training_mode=training, inference_mode=inference)["timing"]
     modes = {"training_mode": training, "inference_mode": inference}
+    plain = of_parts(**modes)["timing"]
     doubled = of_parts(fit_data=2 * training, **modes)
     assert doubled["timing"] == pytest.approx(2 * plain)
-    # As many batches are paired; of other numbers both means' errors add up.
-    assert doubled["augmentation_and_weights"] == pytest.approx(
-        2.2 * np.std(training, ddof=1) / np.sqrt(3)
-    )
-    more = of_parts(share=0.0, fit_data=[*training, 0.7], **modes)
-    variances = [
-        errors.of_draw(batches(x)) for x in (training, np.append(training, 0.7))
-    ]
-    assert more["augmentation_and_weights"] == pytest.approx(np.sqrt(sum(variances)))
+    # Paired are the same batches; of others both means' errors add up.
+    paired = 2.2 * np.std(training, ddof=1) / np.sqrt(3)
+    assert doubled["augmentation_and_weights"] == pytest.approx(paired)
+    other = of_parts(fit_data=[*training, 0.7], share=0.0, paired=False, **modes)
+    both = [errors.of_draw(batches(x)) for x in (training, np.append(training, 0.7))]
+    assert other["augmentation_and_weights"] == pytest.approx(np.sqrt(sum(both)))
+    drawn = of_parts(other_draw=True, **modes)["timing"]
+    assert drawn == pytest.approx(np.sqrt(2 * both[0]))  # s²/3 + s²/3
 
 
 def test_a_few_accuracies_that_are_alike_by_luck_have_no_error():
@@ -158,4 +179,4 @@ def test_single_batches_come_from_the_means_until_each():
 def test_a_means_pseudo_values_are_its_batches():
     values = np.array([3.0, 1.0, 5.0, 2.0])
     without = [np.delete(values, i).mean() for i in range(4)]
-    np.testing.assert_allclose(errors.pseudo_values(values.mean(), without), values)
+    np.testing.assert_allclose(pseudo_values(values.mean(), without), values)

@@ -1,0 +1,129 @@
+"""Data sets to measure: of the batches that were kept, and of what LossGap was given."""
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+
+def is_present(part):
+    """Whether a part of a batch, or its spec, is not None, as Keras marks it, too."""
+    absent = (tf.experimental.Optional, tf.OptionalSpec)
+    return part is not None and not isinstance(part, absent)
+
+
+def tensors_of(batch):
+    """The tensors of a batch, or their specs, without what is None."""
+    return [part for part in tf.nest.flatten(batch) if is_present(part)]
+
+
+def is_weighted(element_spec):
+    sample_weight = keras.utils.unpack_x_y_sample_weight(element_spec)[2]
+    return bool(tensors_of(sample_weight))
+
+
+def in_structure(element_spec, tensors):
+    """The batch, `(x, y, sample_weight)` or less of it, of which these are the tensors."""
+    tensors = iter(tensors)
+    parts = tf.nest.flatten(element_spec)
+    parts = [next(tensors) if is_present(part) else None for part in parts]
+    batch = tf.nest.pack_sequence_as(element_spec, parts)
+    x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(batch)
+    return keras.utils.pack_x_y_sample_weight(x, y, sample_weight)
+
+
+def kept_batches(element_spec, batches):
+    """A data set of what the function `batches` returns: the tensors of each batch."""
+    specs = tuple(tensors_of(element_spec))
+    kept = tf.data.Dataset.from_generator(batches, output_signature=specs)
+    return untuned(kept.map(lambda *tensors: in_structure(element_spec, tensors)))
+
+
+def without_weights(data_set):
+    if not is_weighted(data_set.element_spec):
+        return data_set
+    return untuned(data_set.map(lambda x, y, sample_weight: (x, y)))
+
+
+def untuned(data_set):
+    """The data set without tf.data's autotuning.
+
+    There is nothing to tune here, and whoever drops an iterator waits until the thread
+    of autotuning has slept: up to a minute, in TensorFlow 2.21.
+    """
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    return data_set.with_options(options)
+
+
+class Given:
+    """What LossGap was given.
+
+    Args:
+        name: what errors call it.
+        data: `(x, y)` or `(x, y, sample_weight)` of arrays, of which each pass has other
+            batches; or a data set (`tf.data`, or Keras' `PyDataset`).
+        batch_size: examples in a batch, of arrays.
+        steps: how many batches each pass measures; all if None.
+
+    Attributes:
+        data: a data set.
+        steps: how many batches of it are measured; None if all.
+        share: that is of all, 0 where these are unknown, or have no end.
+
+    Raises:
+        ValueError: if it is something else.
+    """
+
+    def __init__(self, name, data, batch_size, steps):
+        if isinstance(data, keras.utils.PyDataset):
+            data = of_py_dataset(data)
+        elif not isinstance(data, tf.data.Dataset):
+            data = of_arrays(name, data, batch_size)
+        self.data = untuned(data)
+        self.is_weighted = is_weighted(data.element_spec)
+        self.steps, self.share = steps, 0.0
+        batches = int(data.cardinality())
+        if batches > 0:
+            self.steps = min(batches, steps or batches)
+            self.share = self.steps / batches
+
+
+def of_py_dataset(data):
+    def spec_of(part):
+        part = np.asarray(part)
+        return tf.TensorSpec([None, *part.shape[1:]], part.dtype)
+
+    # But for the number of examples, all batches have the shapes of the first.
+    specs = keras.tree.map_structure(spec_of, data[0])
+    batches = tf.data.Dataset.from_generator(
+        lambda: (data[i] for i in range(data.num_batches)), output_signature=specs
+    )
+    cardinality = tf.data.experimental.assert_cardinality(data.num_batches)
+    return batches.apply(cardinality)
+
+
+def of_arrays(name, data, batch_size):
+    parts = [part for part in keras.tree.flatten(data) if part is not None]
+    if not isinstance(data, tuple) or not all(hasattr(x, "shape") for x in parts):
+        raise ValueError(f"LossGap: {name} is neither (x, y) of arrays nor a data set")
+    data = keras.utils.pack_x_y_sample_weight(*data)
+    arrays = keras.tree.lists_to_tuples(keras.tree.map_structure(as_fit_reads, data))
+    lengths = sorted({int(array.shape[0]) for array in tf.nest.flatten(arrays)})
+    if len(lengths) != 1 or lengths == [0]:
+        raise ValueError(f"LossGap: the arrays of {name} have {lengths} entries")
+    # Sorted data would make a few batches unlike all of them.
+    rows = tf.data.Dataset.range(lengths[0]).shuffle(lengths[0], seed=0)
+    return rows.batch(batch_size).map(lambda rows: rows_of(arrays, rows))
+
+
+def rows_of(arrays, rows):
+    return keras.tree.map_structure(lambda array: tf.gather(array, rows), arrays)
+
+
+def as_fit_reads(array):
+    """An array as Keras reads it: floats as its floatx, a Series of pandas' as a column."""
+    if hasattr(array, "iloc"):
+        array = array.to_numpy().reshape(len(array), -1)
+    array = tf.convert_to_tensor(array)
+    is_float = array.dtype.is_floating
+    return tf.cast(array, keras.config.floatx()) if is_float else array

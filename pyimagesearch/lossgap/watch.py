@@ -1,0 +1,116 @@
+"""Watches the batches of `fit` as they go by, and keeps a random sample of each epoch's.
+
+Keras has no public way to do so. What is private here are three attributes of the
+iterator over the batches, which Keras 3.5 to 3.15 have.
+"""
+
+from collections import defaultdict
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from .data import in_structure, is_weighted, kept_batches, tensors_of
+
+
+class Watch:
+    """The sample of an epoch's batches of `fit`, or of its validation.
+
+    Args:
+        epoch_iterator: Keras' own, whose data set gets a last stage that only looks. It
+            has not been iterated yet.
+        strategy: the `tf.distribute.Strategy` of the model.
+        steps: how many batches of an epoch to keep, each as likely; all of them if None.
+
+    Attributes:
+        epoch: the number of the running epoch, which the callback sets.
+        data: a data set of the batches that `take` has chosen.
+        steps: how many these are, `n`; of `batches`, `N`, `share` is `n / N`.
+        batch_size: examples in a batch, in the first of an iterator.
+    """
+
+    def __init__(self, epoch_iterator, strategy, steps):
+        self.epoch = self.first_epoch = 0
+        self.kept = []
+        rng = np.random.default_rng(0)  # of its own, so that no other is changed
+        self.reservoirs = defaultdict(lambda: Reservoir(steps, rng))
+        try:
+            self.steps_per_epoch = epoch_iterator.steps_per_epoch
+            data_set = epoch_iterator._distributed_dataset
+            if not isinstance(data_set, tf.data.Dataset):
+                data_set = epoch_iterator.data_adapter.get_tf_dataset()
+        except AttributeError as error:
+            raise RuntimeError(
+                f"LossGap cannot watch the batches of Keras {keras.__version__}: {error}"
+            ) from error
+        if not isinstance(data_set, tf.data.Dataset):
+            raise TypeError("LossGap: give `fit` the data set before it is distributed")
+        self.element_spec = data_set.element_spec
+        self.is_weighted = is_weighted(self.element_spec)
+        # Made once: each data set of a Python generator keeps its last batches for ever.
+        self.data = kept_batches(self.element_spec, lambda: self.kept)
+        watched = data_set.enumerate().map(self.look_at)
+        distributed = strategy.experimental_distribute_dataset(watched)
+        epoch_iterator._distributed_dataset = distributed
+
+    def look_at(self, number, batch):
+        """Let a batch pass by: the last stage of the data set."""
+        tf.py_function(self.keep, [number, *tensors_of(batch)], [])
+        return batch
+
+    def keep(self, number, *tensors):
+        """Add a batch to the sample of the epoch that it belongs to.
+
+        With `steps_per_epoch` one iterator may serve all epochs, and reads ahead.
+        """
+        number = int(number)
+        if number == 0:  # a new iterator
+            self.first_epoch = self.epoch
+            self.reservoirs.clear()
+            self.batch_size = int(tensors[0].shape[0])
+        epochs = number // self.steps_per_epoch if self.steps_per_epoch else 0
+        self.reservoirs[self.first_epoch + epochs].add(tensors)
+
+    def take(self, most):
+        """Choose the sample of the running epoch, of its first `most` batches.
+
+        More than `fit` had may have been read ahead.
+        """
+        reservoir = self.reservoirs[self.epoch]
+        places = sorted(reservoir.places.values(), key=lambda place: place[0])
+        self.kept = [tensors for number, tensors in places if number < most]
+        self.steps, self.batches = len(self.kept), min(most, reservoir.seen)
+        self.share = self.steps / self.batches
+
+    def batches_kept(self):
+        """The batches that `take` has chosen: `(x, y)`, with weights if there are some."""
+        return [in_structure(self.element_spec, tensors) for tensors in self.kept]
+
+    def examples(self):
+        """How many examples are in them."""
+        return sum(int(tensors[0].shape[0]) for tensors in self.kept)
+
+    def let_go(self):
+        """Forget the batches of the running epoch, and of those before it."""
+        self.kept = []
+        for epoch in [epoch for epoch in self.reservoirs if epoch <= self.epoch]:
+            del self.reservoirs[epoch]
+
+
+class Reservoir:
+    """A random sample of all that was added, with each one's number.
+
+    Source: Vitter, Random Sampling with a Reservoir, 1985, algorithm R.
+    """
+
+    def __init__(self, size, rng):
+        self.size, self.rng = size, rng
+        self.places, self.seen = {}, 0
+
+    def add(self, item):
+        place = self.seen
+        if self.size is not None and place >= self.size:
+            place = self.rng.integers(self.seen + 1)
+        if self.size is None or place < self.size:
+            self.places[place] = self.seen, item
+        self.seen += 1

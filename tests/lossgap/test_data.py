@@ -1,0 +1,85 @@
+"""What LossGap is given is measured as `fit` would read it: arrays and data sets."""
+
+import keras
+import numpy as np
+import pandas as pd
+import pytest
+import tensorflow as tf
+from helpers import BATCHES, FEW, TEST, TRAIN, X, Y, eager, fit, losses_by_hand, network
+from keras import layers
+from test_watch import Images
+
+from pyimagesearch.lossgap import LossGap
+from pyimagesearch.lossgap.data import Given
+
+
+def held_out_loss(data, model=None, steps=None, validation_data=BATCHES):
+    model = model or network(rate=0.0)
+    loss_gap = LossGap(steps, held_out=data)
+    history = fit(model, BATCHES, loss_gap, validation_data=validation_data)
+    return history["held_out_loss"][0], model
+
+
+@pytest.mark.parametrize(
+    "data, steps, size",
+    [
+        (FEW, None, 64),
+        ((tf.constant(X), pd.DataFrame(Y)), None, 64),
+        ((X.astype("float64"), Y.astype("int32")), None, 64),
+        ((*FEW, np.full(64, 2.0)), None, 64),  # as the validation, without weights
+        (BATCHES, None, 64),
+        (BATCHES.repeat(), 1, 32),
+        (Images(X, Y), None, 64),
+    ],
+    ids=["arrays", "pandas", "dtypes", "weights", "tf.data", "endless", "PyDataset"],
+)
+def test_data_of_each_kind_are_measured_as_evaluate_does(data, steps, size):
+    loss, model = held_out_loss(data, steps=steps)
+    expected = losses_by_hand(model, X[:size], Y[:size]).mean()
+    assert loss == pytest.approx(expected, rel=1e-4)
+
+
+def squared(y_true, y_pred):
+    return tf.reduce_mean((y_true - y_pred) ** 2, axis=-1)
+
+
+def test_labels_have_the_shape_and_the_dtype_that_keras_gives_them():
+    y = pd.Series(np.linspace(0, 1, 64))  # float64, and no column
+    image = keras.Input((28, 28, 1))
+    model = keras.Sequential([image, layers.Flatten(), layers.Dense(1)])
+    eager(model, squared, rate=0.0)
+    options = {"validation_data": (X, y)}
+    history = fit(model, (X, y), LossGap(held_out=(X, y)), **options)
+    expected = model.evaluate(X, y, verbose=0)
+    for name in ("held_out_loss", "inference_mode_loss"):
+        assert history[name] == [pytest.approx(expected, rel=1e-4)]
+
+
+def test_steps_of_arrays_are_other_random_examples_in_each_pass():
+    x, y = TRAIN
+    order = np.argsort(y.argmax(axis=1), kind="stable")
+    given = Given("held_out", (x[order], y[order]), batch_size=32, steps=2)
+    assert given.share == 0.2
+    first, second = (
+        np.concatenate([labels for _, labels in given.data.take(2)]) for _ in range(2)
+    )
+    assert len(set(first.argmax(axis=1))) >= 8 and not np.array_equal(first, second)
+    # There is nothing to tune, and the thread that does would be waited for.
+    assert given.data.options().autotune.enabled is False
+
+
+@pytest.mark.parametrize(
+    "data, words",
+    [
+        ([FEW], "held_out is neither"),
+        ((X, Y.tolist()), "held_out is neither"),
+        ((X, Y[:32]), r"the arrays of held_out have \[32, 64\] entries"),
+        ((X[:0], Y[:0]), r"have \[0\] entries"),
+        ((TEST[0][:, :9], TEST[1]), None),  # Keras' own words
+    ],
+)
+def test_what_cannot_be_measured_is_refused_after_the_first_batch(data, words):
+    model = network()
+    with pytest.raises(Exception, match=words):
+        held_out_loss(data, model)
+    assert model.optimizer.iterations == 1

@@ -1,0 +1,90 @@
+"""A validation whose data are unlike those of `fit` is warned of, with the numbers."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from helpers import FEW, TEST, TRAIN, data_set, network, warnings_of
+
+from pyimagesearch.lossgap import LossGap
+from pyimagesearch.lossgap.unlike import differences
+
+(X, Y), (X_VAL, Y_VAL) = TRAIN, TEST
+LABELS = Y.argmax(axis=1)
+COLUMNS = np.random.default_rng(0).normal(5, 1, (420, 3))
+
+
+def batches(x, y, size=32):
+    parts = [np.array_split(part, range(size, len(part), size)) for part in (x, y)]
+    return [tuple(map(tf.constant, batch)) for batch in zip(*parts)]
+
+
+def found(training, validation):
+    return differences(batches(*training), batches(*validation))
+
+
+@pytest.mark.parametrize(
+    "x, y, words",
+    [
+        (X_VAL * 255, Y_VAL, "x: mean 0.293 in `fit`, 74.7 in"),
+        (1 - X_VAL, Y_VAL, "x: mean 0.293 in `fit`, 0.707 in"),
+        (2 * X_VAL - 1, Y_VAL, "x: mean 0.293 in `fit`, -0.414 in"),
+        (0.2 + 0.3 * X_VAL, Y_VAL, "x: spread 0.357 in `fit`, 0.1"),
+        (np.zeros_like(X_VAL), Y_VAL, "x: 0 in all of the validation"),
+        (X[LABELS == 3], Y[LABELS == 3], "y[..., 3]: mean 0.0"),
+    ],
+    ids=["not divided by 255", "inverted", "-1 to 1", "paler", "black", "one class"],
+)
+def test_what_differs_is_named_with_its_numbers(x, y, words):
+    assert words in "; ".join(found(TRAIN, (x, y)))
+
+
+def test_columns_and_labels_that_are_numbers_are_compared_too():
+    y = np.arange(320) % 2
+    other_units = COLUMNS[320:] * [1, 1, 1000]
+    (line,) = found((COLUMNS[:320], y), (other_units, np.arange(100) % 2))
+    assert line.startswith("x[..., 2]: mean 5") and "e+03 in the validation" in line
+    rare = np.arange(320) % 20 == 0  # oversampled for `fit`
+    assert found((COLUMNS[:320], y), (COLUMNS[:320], rare))[0].startswith("y: mean 0.5")
+    ones = np.ones(100)
+    (line,) = found((COLUMNS[:320], y), (COLUMNS[320:], ones))
+    assert line == "y: 1 in all of the validation"
+
+
+def test_inputs_have_their_names():
+    def named(a, b, y):
+        return [({"a": tf.constant(a), "b": (tf.constant(b),)}, tf.constant(y))]
+
+    ours, others = named(X, 1 - X, Y), named(X_VAL, X_VAL, Y_VAL)
+    (line,) = differences(ours, others)
+    assert line.startswith("x['b'][0]: mean 0.7")
+
+
+@pytest.mark.parametrize("n", [20, 40, 60])
+def test_random_splits_are_not_warned_of(n):
+    random = np.random.default_rng(n)
+    x, labels = np.concatenate([X, X_VAL]), np.concatenate([Y, Y_VAL])
+    for _ in range(12):
+        order = random.permutation(420)
+        ours, others = order[n : 2 * n], order[:n]
+        lognormal = random.lognormal(0, 1.5, (420, 4))
+        tokens = random.zipf(1.5, (420, 50)) * (
+            np.arange(50) < random.integers(2, 50, (420, 1))
+        )
+        rare = (random.random(420) < 0.05).astype(int)
+        for data in (x, lognormal, np.minimum(tokens, 5000)):
+            for y in (labels, rare, labels.argmax(axis=1), lognormal[:, 0]):
+                pair = (data[ours], y[ours]), (data[others], y[others])
+                assert found(*pair) == []
+
+
+def test_sequences_of_other_lengths_are_compared_as_a_whole():
+    short, long = np.ones((32, 5)), np.ones((32, 9))
+    ours = [(tf.constant(short), tf.constant(Y[:32]))]
+    assert differences(ours, [(tf.constant(long), tf.constant(Y[:32]))]) == []
+    assert differences(ours, [(tf.constant(3 * long), tf.constant(Y[:32]))])
+
+
+def test_it_is_said_once_after_the_first_validation():
+    options = {"validation_data": data_set((X_VAL * 255, Y_VAL), 50), "epochs": 2}
+    (warning,) = warnings_of(FEW, LossGap(), model=network(), **options)
+    assert "unlike those of `fit` (x: mean 0.2" in warning

@@ -1,0 +1,256 @@
+"""LossGap measures the batches of `fit`, whatever they come from, and disturbs nothing."""
+
+import functools
+import resource
+
+import keras
+import numpy as np
+import pandas as pd
+import pytest
+import tensorflow as tf
+from helpers import FEW, TEST, X, Y, data_set, eager, fit, network
+from keras import layers
+
+from pyimagesearch.lossgap import LossGap, split_gap
+from pyimagesearch.lossgap.watch import Reservoir, Watch
+
+WEIGHTS = np.linspace(0, 2, 64)
+VALIDATION = data_set(TEST, 50)
+
+
+class Images(keras.utils.PyDataset):
+    def __init__(self, *arrays, **options):
+        super().__init__(**options)
+        self.arrays = arrays
+
+    def __len__(self):
+        return len(self.arrays[0]) // 16
+
+    def __getitem__(self, i):
+        return tuple(array[16 * i : 16 * i + 16] for array in self.arrays)
+
+
+def generator():
+    while True:
+        yield from (Images(X, Y)[i] for i in range(4))
+
+
+def shuffled(*arrays):
+    return tf.data.Dataset.from_tensor_slices(arrays).shuffle(64, seed=1).batch(16)
+
+
+# What `fit` gets: functions, as some can be read only once.
+KINDS = {
+    "arrays": lambda: {"x": X, "y": Y},
+    "unshuffled": lambda: {"x": X, "y": Y, "shuffle": False, "batch_size": 24},
+    "class weights": lambda: {"x": X, "y": Y, "class_weight": {0: 3.0, 1: 0.5}},
+    "sample weights": lambda: {"x": X, "y": Y, "sample_weight": WEIGHTS},
+    "a split": lambda: {"x": X, "y": Y, "validation_split": 0.25},
+    "pandas": lambda: {"x": tf.constant(X), "y": pd.DataFrame(Y)},
+    "a data set": lambda: {"x": shuffled(X, Y)},
+    "a data set with weights": lambda: {"x": shuffled(X, Y, WEIGHTS)},
+    "endless": lambda: {"x": shuffled(X, Y).repeat(), "steps_per_epoch": 3},
+    "a generator": lambda: {"x": generator(), "steps_per_epoch": 3},
+    "a PyDataset": lambda: {"x": Images(X, Y)},
+    "workers": lambda: {"x": Images(X, Y, workers=2)},
+    "steps an execution": lambda: {"x": shuffled(X, Y)},
+}
+IGNORED = "ignore:`shuffle=True` was passed"  # Keras', of data sets
+
+
+def trained(kind, *callbacks, hidden=(), **options):
+    keras.utils.set_random_seed(1)
+    model = network(*(make() for make in hidden), rate=0.1 if hidden else 0.0)
+    if kind == "steps an execution":
+        eager(model, rate=0.0, steps_per_execution=3)
+    options = {**KINDS[kind](), "epochs": 2, "verbose": 0, **options}
+    if kind != "a split":
+        options["validation_data"] = VALIDATION
+    history = model.fit(callbacks=list(callbacks), **options).history
+    return history, model.get_weights()
+
+
+@pytest.mark.filterwarnings("error:LossGap", IGNORED)
+@pytest.mark.parametrize("kind", KINDS)
+def test_all_that_fit_trains_on_is_measured(kind):
+    # It learns nothing, and nothing is drawn: what `fit` had is what is measured.
+    history, _ = trained(kind, LossGap(steps=None))
+    np.testing.assert_allclose(split_gap(history)["timing"], 0, atol=2e-5)
+    np.testing.assert_allclose(history["timing_error"], 0, atol=1e-6)
+    assert history["measured_share"] == [1, 1]
+    assert ("fit_data_loss" in history) == ("weights" in kind)
+
+
+@pytest.mark.filterwarnings(IGNORED)
+@pytest.mark.parametrize("kind", ["arrays", "class weights", "endless", "workers"])
+def test_the_training_is_the_same_bit_for_bit(kind):
+    hidden = [layers.BatchNormalization, functools.partial(layers.Dropout, 0.5)]
+    expected, expected_weights = trained(kind, hidden=hidden)
+    history, weights = trained(kind, LossGap(steps=2), hidden=hidden)
+    assert {name: history[name] for name in expected} == expected
+    np.testing.assert_equal(weights, expected_weights)
+
+
+def sparse(x):
+    return tf.sparse.from_dense(x.reshape(len(x), -1))
+
+
+def sequences(x):
+    lengths = 100 + np.arange(len(x))
+    return tf.ragged.constant(
+        [row[:n] for row, n in zip(x.reshape(len(x), -1), lengths)]
+    )
+
+
+def padded(x, y):
+    return x.to_tensor()[..., tf.newaxis], y  # as long as the longest of its batch
+
+
+@pytest.mark.filterwarnings("error:LossGap")
+@pytest.mark.parametrize("kind", ["sparse", "other lengths", "a dict"])
+def test_tensors_of_all_kinds_and_structures_are_watched(kind):
+    if kind == "sparse":
+        image, batches = keras.Input((784,), sparse=True), data_set((sparse(X), Y), 16)
+    elif kind == "a dict":
+        image, batches = keras.Input((28, 28, 1), name="image"), data_set(FEW, 16)
+        batches = batches.map(lambda x, y: ({"image": x}, y))
+    else:
+        image = keras.Input((None, 1))
+        batches = data_set((sequences(X), Y), 16).map(padded)
+    flat = (
+        layers.GlobalAveragePooling1D() if kind == "other lengths" else layers.Flatten()
+    )
+    inputs = {"image": image} if kind == "a dict" else image
+    x = image if kind == "sparse" else flat(image)
+    model = eager(keras.Model(inputs, layers.Dense(10, "softmax")(x)), rate=0.0)
+    history = fit(model, batches, LossGap())
+    for part in split_gap(history).values():
+        np.testing.assert_allclose(part, 0, atol=2e-5)
+
+
+def test_labels_that_fit_and_the_validation_have_in_other_shapes_are_measured():
+    labels = Y.argmax(axis=1)
+    for y, y_val in [(pd.Series(labels), labels), (labels[:, np.newaxis], labels)]:
+        model = network(rate=0.0)
+        model.compile("sgd", "sparse_categorical_crossentropy", metrics=["accuracy"])
+        history = fit(model, (X, y), LossGap(), validation_data=(X, y_val), epochs=2)
+        assert split_gap(history)["memorization_and_data"] == pytest.approx(0, abs=1e-5)
+
+
+def test_several_replicas_are_measured_as_fit_has_them_and_not_disturbed():
+    strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+
+    def trained(*callbacks):
+        keras.utils.set_random_seed(1)
+        with strategy.scope():
+            model = network(layers.BatchNormalization(), rate=0.0)
+        batches = shuffled(X, Y).repeat()
+        options = {"validation_data": VALIDATION, "steps_per_epoch": 3, "epochs": 2}
+        history = fit(model, batches, *callbacks, **options)
+        variables = [x.value.values for x in model.non_trainable_variables]
+        return history, [x.numpy() for values in variables for x in values]
+
+    expected, averages = trained()
+    history, same_averages = trained(LossGap())
+    assert {name: history[name] for name in expected} == expected
+    np.testing.assert_equal(same_averages, averages)  # of each replica
+    np.testing.assert_allclose(split_gap(history)["timing"], 0, atol=2e-5)
+    assert abs(split_gap(history)["batch_normalization"][0]) > 0.01
+
+
+def test_a_batch_is_kept_as_likely_as_any_other_and_no_more_than_asked_for():
+    counts = np.zeros(10)
+    for seed in range(2000):
+        reservoir = Reservoir(3, np.random.default_rng(seed))
+        for batch in range(10):
+            reservoir.add(batch)
+            assert len(reservoir.places) == min(batch + 1, 3)
+        counts[[batch for _, batch in reservoir.places.values()]] += 1
+    np.testing.assert_allclose(counts / 2000, 0.3, atol=0.04)
+
+
+class Kept(keras.callbacks.Callback):
+    """Notes which batches LossGap keeps, of data whose images are numbers."""
+
+    def __init__(self, loss_gap):
+        super().__init__()
+        self.loss_gap, self.batches, self.most = loss_gap, [], 0
+
+    def on_train_batch_end(self, batch, logs=None):
+        places = [x.places for x in self.loss_gap.training.reservoirs.values()]
+        self.most = max(self.most, *map(len, places))
+
+    def on_test_end(self, logs=None):
+        self.loss_gap.training.take(10**6)
+        kept = self.loss_gap.training.kept
+        self.batches.append([int(images.numpy().flat[0]) for images, _ in kept])
+
+
+@pytest.mark.parametrize("steps_per_epoch", [None, 8])
+def test_a_sample_is_of_its_own_epoch_in_its_order_and_then_let_go(steps_per_epoch):
+    numbers = np.arange(32, dtype="float32").reshape(-1, 1, 1, 1) * np.ones((28, 28, 1))
+    batches = data_set((numbers, Y[:32]), 4 if steps_per_epoch is None else 2)
+    if steps_per_epoch:
+        batches = batches.prefetch(4)
+    loss_gap = LossGap(steps=3)
+    kept = Kept(loss_gap)
+    options = {"epochs": 2, "steps_per_epoch": steps_per_epoch}
+    fit(network(rate=0.0), batches, kept, loss_gap, validation_data=FEW, **options)
+    first, second = kept.batches
+    assert kept.most == len(first) == len(second) == 3 and first != second
+    assert first == sorted(first) and second == sorted(second)
+    if steps_per_epoch:
+        assert max(first) < 16 <= min(second)
+    assert not loss_gap.training.reservoirs and not loss_gap.training.kept
+
+
+def test_an_epoch_that_is_stopped_is_measured_as_far_as_it_went():
+    class Stop(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            self.model.stop_training = batch == 1
+
+    history = fit(network(rate=0.0), data_set(FEW, 16), LossGap(), Stop())
+    np.testing.assert_allclose(split_gap(history)["timing"], 0, atol=2e-5)
+    assert history["measured_share"] == [1]
+
+
+def test_a_fit_that_somebody_has_patched_is_found(monkeypatch):
+    plain_fit = keras.Model.fit
+
+    def logged_fit(self, *args, **options):
+        return plain_fit(self, *args, **options)
+
+    monkeypatch.setattr(keras.Model, "fit", logged_fit)
+    assert split_gap(fit(network(), FEW, LossGap(), validation_data=FEW))
+
+
+def test_what_keras_has_not_is_named_with_its_version():
+    loss_gap = LossGap()
+    keras.callbacks.CallbackList([loss_gap], add_history=True, model=network())
+    with pytest.raises(
+        RuntimeError, match=f"epoch_iterator.*Keras {keras.__version__}"
+    ):
+        loss_gap.on_train_begin()
+    with pytest.raises(
+        RuntimeError, match=f"Keras {keras.__version__}.*steps_per_epoch"
+    ):
+        Watch(object(), tf.distribute.get_strategy(), 1)
+
+
+class Memory(keras.callbacks.Callback):
+    def __init__(self):
+        super().__init__()
+        self.used = []
+
+    def on_epoch_end(self, epoch, logs=None):
+        megabytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        self.used.append(megabytes)
+
+
+def test_memory_is_flat():
+    model = keras.Sequential([keras.Input((100_000,)), layers.Dense(1)])
+    model.compile(keras.optimizers.SGD(0.0), "mse")
+    batches = data_set((np.ones((32, 100_000), "float32"), np.ones((32, 1))), 16)
+    memory = Memory()
+    fit(model, batches, LossGap(), memory, epochs=15)
+    assert memory.used[-1] - memory.used[4] < 30  # ten epochs have 130 MB
