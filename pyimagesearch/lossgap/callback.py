@@ -53,8 +53,8 @@ class LossGap(keras.callbacks.Callback):
 
     Args:
         steps: how many batches of each epoch to keep and measure, chosen at random; all
-            of them if None. Those are what it costs in memory, and two to five passes
-            over them in time.
+            of them if None. These, and as many of the validation, are what it costs in
+            memory, and two to five passes over them in time.
         held_out: examples from the same source as the training data, but never given to
             `fit`: arrays `(x, y)` or `(x, y, sample_weight)`, or a data set, of which
             `steps` batches are read after each epoch.
@@ -66,7 +66,8 @@ class LossGap(keras.callbacks.Callback):
 
     Limits:
     - Nothing is changed in the training, but for `keras.random` without a seed,
-      `tf.random` in an eager model, and what layers keep in Python.
+      `tf.random` in an eager model, what layers keep in Python, and how far Keras reads
+      ahead in a generator for the validation.
     - Layers of `keras.random` that are on in both modes: timing's error lacks their luck.
     - Penalties (L1, L2) are in both losses: only how they change is in a part, timing.
     - `BatchNormalization(renorm=True)` uses moving averages in training mode, too.
@@ -118,7 +119,9 @@ class LossGap(keras.callbacks.Callback):
 
     def on_test_begin(self, logs=None):
         if self.validation is None:
-            self.validation = self.watch(self.model._eval_epoch_iterator)
+            self.validation = self.watch(
+                getattr(self.model, "_eval_epoch_iterator", None)
+            )
             if self.passes is None:
                 self.prepare()
             self.passes.choose(self.validation)

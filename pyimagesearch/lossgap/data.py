@@ -67,8 +67,8 @@ class Given:
 
     Attributes:
         data: a data set.
-        steps: how many batches of it are measured; None if all.
-        share: that is of all, 0 where these are unknown, or have no end.
+        steps: how many batches of it are measured.
+        share: that is of all; 0 where their number is unknown, or there is no end.
 
     Raises:
         ValueError: if it is something else.
@@ -81,9 +81,13 @@ class Given:
             data = of_arrays(name, data, batch_size)
         self.data = untuned(data)
         self.is_weighted = is_weighted(data.element_spec)
-        self.steps, self.share = steps, 0.0
-        batches = int(data.cardinality())
-        if batches > 0:
+        batches = int(self.data.cardinality())
+        if batches == tf.data.INFINITE_CARDINALITY and steps is None:
+            raise ValueError(f"LossGap: {name} has no end: give steps")
+        if batches < 0:
+            some = self.data.take(steps or batches)
+            self.steps, self.share = int(some.reduce(0, lambda n, _: n + 1)), 0.0
+        else:
             self.steps = min(batches, steps or batches)
             self.share = self.steps / batches
 

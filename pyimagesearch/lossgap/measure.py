@@ -26,35 +26,38 @@ class Measuring:
 
         Args:
             in_mode: the model itself, or an `OtherMode` of it.
-            data: a data set.
-            steps: how many batches of it; all if None.
+            data: a data set of so many batches, or more.
+            steps: how many batches to measure.
 
         Raises:
             ValueError: if there is no loss.
         """
         recorder = Recorder(self.model)
+        # Not by evaluate's own steps: Keras 3.5 reads one more, if there are replicas.
+        number = tf.data.experimental.assert_cardinality(steps)
+        batches = data.take(steps).apply(number)
         with unchanged(self.model), self.own_test_function(), quiet():
             self.model.reset_metrics()
-            in_mode.evaluate(data, steps=steps, callbacks=[recorder], verbose=0)
+            in_mode.evaluate(batches, callbacks=[recorder], verbose=0)
         if not recorder.logs or "loss" not in recorder.logs[-1]:
             raise ValueError("LossGap: no loss: empty data, or an own test_step")
         return recorder
 
     @contextmanager
     def own_test_function(self):
-        """Compile one for what is measured, and none for both this and the validation.
+        """Compile one for what is measured, a batch at a time.
 
-        That of both would fit to the shapes of both, which may leave no shape at all.
+        That of the validation, used for both, would fit to the shapes of both, which may
+        leave no shape at all.
         """
-        of_validation, self.model.test_function = (
-            self.model.test_function,
-            self.test_function,
-        )
+        model = self.model
+        of_validation = model.test_function, model.steps_per_execution
+        model.test_function, model.steps_per_execution = self.test_function, 1
         try:
             yield
         finally:
-            self.test_function = self.model.test_function
-            self.model.test_function = of_validation
+            self.test_function = model.test_function
+            model.test_function, model.steps_per_execution = of_validation
 
 
 @contextmanager

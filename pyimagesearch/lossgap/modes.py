@@ -57,7 +57,6 @@ class OtherMode(keras.Model):
             self.mean = keras.metrics.Mean()
             self.compile(run_eagerly=model.run_eagerly, jit_compile=model.jit_compile)
         self.built = True  # as `inner` is
-        self.steps_per_execution = model.steps_per_execution
 
     def test_step(self, data):
         # As Keras' own, which would cast the inputs as this model's.

@@ -1,6 +1,6 @@
 """Watches the batches of `fit` as they go by, and keeps a random sample of each epoch's.
 
-Keras has no public way to do so. What is private here are three attributes of the
+Keras has no public way to do so. What is private here are some attributes of the
 iterator over the batches, which Keras 3.5 to 3.15 have.
 """
 
@@ -43,6 +43,11 @@ class Watch:
             raise RuntimeError(
                 f"LossGap cannot watch the batches of Keras {keras.__version__}: {error}"
             ) from error
+        if getattr(epoch_iterator, "_current_iterator", None) is not None:
+            raise RuntimeError(
+                f"LossGap: Keras {keras.__version__} reads the data of a strategy before "
+                "they can be watched: give no steps, or use a newer Keras"
+            )
         if not isinstance(data_set, tf.data.Dataset):
             raise TypeError("LossGap: give `fit` the data set before it is distributed")
         self.element_spec = data_set.element_spec

@@ -29,7 +29,7 @@ def found(training, validation):
         (1 - X_VAL, Y_VAL, "x: mean 0.293 in `fit`, 0.707 in"),
         (2 * X_VAL - 1, Y_VAL, "x: mean 0.293 in `fit`, -0.414 in"),
         (0.2 + 0.3 * X_VAL, Y_VAL, "x: spread 0.357 in `fit`, 0.1"),
-        (np.zeros_like(X_VAL), Y_VAL, "x: 0 in all of the validation"),
+        (np.zeros_like(X_VAL), Y_VAL, "x: mean 0.293 in `fit`, 0 in"),
         (X[LABELS == 3], Y[LABELS == 3], "y[..., 3]: mean 0.0"),
     ],
     ids=["not divided by 255", "inverted", "-1 to 1", "paler", "black", "one class"],
@@ -47,7 +47,10 @@ def test_columns_and_labels_that_are_numbers_are_compared_too():
     assert found((COLUMNS[:320], y), (COLUMNS[:320], rare))[0].startswith("y: mean 0.5")
     ones = np.ones(100)
     (line,) = found((COLUMNS[:320], y), (COLUMNS[320:], ones))
-    assert line == "y: 1 in all of the validation"
+    assert line == "y: mean 0.5 in `fit`, 1 in the validation"
+    numbers = np.arange(320) % 10  # the class in the middle has the same mean
+    (line,) = found((COLUMNS[:320], numbers), (COLUMNS[320:], 5 * ones))
+    assert line == "y: spread 2.87 in `fit`, 0 in the validation"
 
 
 def test_inputs_have_their_names():

@@ -62,7 +62,7 @@ def trained(kind, *callbacks, hidden=(), **options):
     keras.utils.set_random_seed(1)
     model = network(*(make() for make in hidden), rate=0.1 if hidden else 0.0)
     if kind == "steps an execution":
-        eager(model, rate=0.0, steps_per_execution=3)
+        eager(model, rate=0.0, steps_per_execution=2)
     options = {**KINDS[kind](), "epochs": 2, "verbose": 0, **options}
     if kind != "a split":
         options["validation_data"] = VALIDATION
@@ -144,9 +144,8 @@ def test_several_replicas_are_measured_as_fit_has_them_and_not_disturbed():
         keras.utils.set_random_seed(1)
         with strategy.scope():
             model = network(layers.BatchNormalization(), rate=0.0)
-        batches = shuffled(X, Y).repeat()
-        options = {"validation_data": VALIDATION, "steps_per_epoch": 3, "epochs": 2}
-        history = fit(model, batches, *callbacks, **options)
+        options = {"validation_data": VALIDATION, "epochs": 2}
+        history = fit(model, shuffled(X, Y), *callbacks, **options)
         variables = [x.value.values for x in model.non_trainable_variables]
         return history, [x.numpy() for values in variables for x in values]
 
