@@ -56,19 +56,20 @@ def untuned(data_set):
 
 
 class Given:
-    """What LossGap was given.
+    """What LossGap was given: a sample of it is read after each epoch.
 
     Args:
         name: what errors call it.
-        data: `(x, y)` or `(x, y, sample_weight)` of arrays, of which each pass has other
+        data: `(x, y)` or `(x, y, sample_weight)` of arrays, of which each epoch has other
             batches; or a data set (`tf.data`, or Keras' `PyDataset`).
         batch_size: examples in a batch, of arrays.
-        steps: how many batches each pass measures; all if None.
+        steps: how many batches are read; all if None.
 
     Attributes:
-        data: a data set.
-        steps: how many batches of it are measured.
-        share: that is of all; 0 where their number is unknown, or there is no end.
+        data: a data set of the batches that `read` has read, the same in each pass.
+        steps: how many these are.
+        share: that is of all; 0 where their number is unknown, or endless, as that of
+            the draws of `fit_data` is.
 
     Raises:
         ValueError: if it is something else.
@@ -79,17 +80,20 @@ class Given:
             data = of_py_dataset(data)
         elif not isinstance(data, tf.data.Dataset):
             data = of_arrays(name, data, batch_size)
-        self.data = untuned(data)
-        self.is_weighted = is_weighted(data.element_spec)
-        batches = int(self.data.cardinality())
-        if batches == tf.data.INFINITE_CARDINALITY and steps is None:
+        self.name, self.all, self.most, self.kept = name, untuned(data), steps, []
+        self.batches = int(data.cardinality())
+        if self.batches == tf.data.INFINITE_CARDINALITY and steps is None:
             raise ValueError(f"LossGap: {name} has no end: give steps")
-        if batches < 0:
-            some = self.data.take(steps or batches)
-            self.steps, self.share = int(some.reduce(0, lambda n, _: n + 1)), 0.0
-        else:
-            self.steps = min(batches, steps or batches)
-            self.share = self.steps / batches
+        self.is_weighted = is_weighted(data.element_spec)
+        self.data = kept_batches(data.element_spec, lambda: self.kept)
+
+    def read(self, steps=None):
+        """Read so many batches, or as many as there shall be."""
+        some = self.all.take(steps or self.most or -1)
+        self.kept = [tuple(tensors_of(batch)) for batch in some]
+        self.steps = len(self.kept)
+        is_known = self.batches > 0 and self.name != "fit_data"
+        self.share = self.steps / self.batches if is_known else 0.0
 
 
 def of_py_dataset(data):

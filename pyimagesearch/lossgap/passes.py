@@ -27,9 +27,11 @@ class Passes:
         self.normalization = BatchNormalizationModes(model)
         self.training_mode = OtherMode(model, self.normalization, training=True)
         self.statistics = OtherMode(model, self.normalization, training=False)
-        self.sources = {"training": training}
-        for name, data in given.items():
-            self.sources[name] = Given(name, data, training.batch_size, steps)
+        self.training = training
+        self.given = {
+            name: Given(name, data, training.batch_size, steps)
+            for name, data in given.items()
+        }
         self.choose()
 
     def choose(self, validation=None):
@@ -43,8 +45,8 @@ class Passes:
         def as_validation(source):
             return source.data if weighted else without_weights(source.data)
 
-        as_fit = self.sources.get("fit_data", self.sources["training"])
-        plain = self.sources.get("plain", as_fit)
+        as_fit = self.given.get("fit_data", self.training)
+        plain = self.given.get("plain", as_fit)
         data = as_validation(plain)
         self.passes = {}
         if plain is not as_fit or (as_fit.is_weighted and not weighted):
@@ -55,8 +57,8 @@ class Passes:
         if self.normalization.layers:
             self.passes["batch_statistics"] = Pass(self.statistics, data, plain)
         self.passes["inference_mode"] = Pass(self.model, data, plain)
-        if "held_out" in self.sources:
-            held_out = self.sources["held_out"]
+        if "held_out" in self.given:
+            held_out = self.given["held_out"]
             data = as_validation(held_out)
             self.passes["held_out"] = Pass(self.model, data, held_out)
         kinds = metrics_by_name(self.model).values()
@@ -64,11 +66,21 @@ class Passes:
             self.passes["validation"] = Pass(self.model, validation.data, validation)
 
     def measure(self, steps=None):
-        """Run the passes, of so many batches each; return a `Recorder` of each, by name."""
-        return {
-            name: self.measuring.evaluate(model, data, steps or source.steps)
+        """Run the passes; return by name the `Recorder` of each.
+
+        Args:
+            steps: how many batches to read of what was given, to try; by default all
+                that there shall be.
+        """
+        for given in self.given.values():
+            given.read(steps)
+        recorders = {
+            name: self.measuring.evaluate(model, data, source.steps)
             for name, (model, data, source) in self.passes.items()
         }
+        for given in self.given.values():
+            given.kept = []  # so that they take no memory
+        return recorders
 
     def evaluate(self, data, steps):
         """Measure so many batches of other data in inference mode."""

@@ -9,7 +9,7 @@ from helpers import BATCHES, FEW, TEST, TRAIN, X, Y, eager, fit, losses_by_hand,
 from keras import layers
 from test_watch import Images
 
-from pyimagesearch.lossgap import LossGap
+from pyimagesearch.lossgap import LossGap, split_gap
 from pyimagesearch.lossgap.data import Given
 
 
@@ -59,13 +59,33 @@ def test_steps_of_arrays_are_other_random_examples_in_each_pass():
     x, y = TRAIN
     order = np.argsort(y.argmax(axis=1), kind="stable")
     given = Given("held_out", (x[order], y[order]), batch_size=32, steps=2)
-    assert given.share == 0.2
-    first, second = (
-        np.concatenate([labels for _, labels in given.data.take(2)]) for _ in range(2)
-    )
+
+    def labels():
+        return np.concatenate([labels for _, labels in given.data])
+
+    given.read()
+    first = labels()
+    assert given.share == 0.2 and np.array_equal(first, labels())  # in each pass
+    given.read()
+    second = labels()
     assert len(set(first.argmax(axis=1))) >= 8 and not np.array_equal(first, second)
     # There is nothing to tune, and the thread that does would be waited for.
     assert given.data.options().autotune.enabled is False
+
+
+def test_plain_examples_are_the_same_batches_in_all_modes():
+    model = network(layers.BatchNormalization(), rate=0.0)
+    loss_gap = LossGap(plain=FEW, fit_data=(*FEW, np.ones(64)))
+    history = fit(model, BATCHES, loss_gap, validation_data=FEW)
+    parts = split_gap(history)
+    assert parts["regularization"] == pytest.approx(0, abs=1e-5)
+    assert history["regularization_error"][0] < 1e-5
+    assert abs(parts["batch_normalization"][0]) > 0.1
+
+
+def test_a_data_set_without_an_end_needs_steps():
+    with pytest.raises(ValueError, match="held_out has no end: give steps"):
+        held_out_loss(BATCHES.repeat())
 
 
 @pytest.mark.parametrize(
