@@ -59,7 +59,7 @@ CLAIMS = [
     f"that half is {HALF:.3f}, and timing is {TIMING:.3f} ± {ERROR:.3f}.",
     f"it adds {min(ADDED):.2f} to {max(ADDED):.2f} to the training loss.",
     f"lower, by {-KNOWN[24]:.3f} ± {KNOWN_ERROR[24]:.3f} in epoch 25.",
-    f"by {-DATA.mean():.3f} on average, which is within two errors in {BY_CHANCE} of 25",
+    f"by {-DATA.mean():.3f} on average, and within two errors of zero in {BY_CHANCE} of 25",
     f"In epoch 1 it is {-sum(ACCURACY.values())[0]:.4f} lower in training;",
     f"timing is {-ACCURACY['timing'][0]:.4f},",
     f"regularization {-ACCURACY['regularization'][0]:.4f}.",
