@@ -1,16 +1,14 @@
-"""The README's numbers against the histories that they come from."""
+"""The README against the two records: each of its numbers is in a claim here."""
 
 import pickle
 import re
 
 import numpy as np
-import pytest
 from conftest import ROOT
 
-from pyimagesearch.lossgap import split_gap, standard_errors
+from pyimagesearch.lossgap import in_words, split_gap, standard_errors
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-TEXT = " ".join(README.split())
 
 
 def record(name):
@@ -18,113 +16,82 @@ def record(name):
     return pickle.loads((ROOT / ".github" / f"{name}.pickle").read_bytes())
 
 
-TRAINING, HOLD_OUT = record("training"), record("hold-out")
-ALL_IMAGES = record("all-images")
-
-
-def rows_of(*header):
-    """The rows of the README's table with this header, as lists of cells."""
-    after = README.split(f"| {' | '.join(header)} |\n", 1)[1]
-    lines = after.split("\n\n", 1)[0].splitlines()[1:]
-    return [line.strip("| ").split(" | ") for line in lines]
-
-
-def number(text):
-    """What is equal to a number in the text, as far as its digits go."""
-    text = text.strip("*")
-    digits = len(text.partition(".")[2])
-    return pytest.approx(float(text), abs=0.51 * 10**-digits)
-
-
-def numbers(start, end):
-    """All numbers in the README between two texts."""
-    (between,) = re.findall(f"{re.escape(start)}(.*?){re.escape(end)}", TEXT)
-    return [number(text) for text in re.findall(r"-?\d+\.\d+", between)]
-
-
-@pytest.mark.parametrize(
-    "history, images", [(TRAINING, 60_000), (HOLD_OUT, 50_000)], ids=["all", "held out"]
-)
-def test_the_tables_of_the_gap_are_those_of_the_histories(history, images):
-    names = [name.replace("_", " ") for name in split_gap(history)]
-    rows = rows_of(f"{images:,} images", "gap", *names)
-    assert [row[0] for row in rows[:2]] == ["loss, epoch 1", "loss, epoch 25"]
-    for label, gap, *cells in rows:
-        metric, at = label.split(", ")
-        parts, errors = split_gap(history, metric), standard_errors(history, metric)
-        if at == "mean of 25":
-            values = [part.mean() for part in parts.values()]
-        else:
-            epoch = int(at.removeprefix("epoch ")) - 1
-            values = [part[epoch] for part in parts.values()]
-            cells, known = zip(*(cell.split(" ± ") for cell in cells))
-            assert [errors[x][epoch] for x in parts] == list(map(number, known))
-        assert values == list(map(number, cells)) and sum(values) == number(gap)
-
-
-def test_the_table_beside_the_tutorial_is_that_of_the_record():
+def row_of_epoch(epoch, *tutorial):
     names = ["loss", "accuracy", "val_loss", "val_accuracy"]
-    rows = rows_of("epoch", *names)
-    assert len(rows) == 3
-    for epoch, *cells in rows:
-        for name, cell in zip(names, cells, strict=True):
-            assert TRAINING[name][int(epoch) - 1] == number(cell.split(" / ")[1])
+    ours = [f"{TRAINING[name][epoch - 1]:.4f}" for name in names]
+    return f"| {epoch} | {' | '.join(map(' / '.join, zip(tutorial, ours)))} |"
 
 
-def test_what_is_said_of_the_first_epoch_is_so():
-    parts, errors = split_gap(TRAINING), standard_errors(TRAINING)
-    gap = sum(parts.values())
-    lower = [epoch for epoch, size in enumerate(gap, 1) if size > 0]
-    assert lower == [*range(1, 11), 12] and "epochs 1 to 10 and, hardly, in 12" in TEXT
-    names = ["regularization", "timing", "batch_normalization", "memorization_and_data"]
-    first = [gap[0], *(parts[name][0] for name in names)]
-    assert first == numbers("In epoch 1 the gap of", "and data.")
-    first = [gap[0], parts["timing"][0], errors["timing"][0]]
-    assert first == numbers("The gap of epoch 1 is", "of it.")
-    accuracy = split_gap(TRAINING, "accuracy")
-    first = [-sum(accuracy.values())[0], -accuracy["timing"][0]]
-    first.append(-accuracy["regularization"][0])
-    assert first == numbers("In epoch 1 it is", "60,000 images |")[:3]
+def row_of_gap(history, label, metric="loss", epoch=0):
+    parts, errors = split_gap(history, metric), standard_errors(history, metric)
+    cells = [f"{x[epoch]:.4f} ± {errors[name][epoch]:.4f}" for name, x in parts.items()]
+    if "memorization_and_data" in parts:
+        cells[-1] = f"both: {cells[-1]} |"
+    gap = sum(parts.values())[epoch]
+    return f"| {label} | **{gap:.4f}** | {' | '.join(cells)} |"
 
 
-def test_what_is_said_of_the_shift_is_so():
-    loss, timing = np.array(ALL_IMAGES["loss"]), split_gap(ALL_IMAGES)["timing"]
-    half = (loss[:-1] - loss[1:]) / 2
-    expected = numbers("that half is", "at most")
-    assert [*half[:7], *timing[:7]] == expected[:-1]
-    assert max(standard_errors(ALL_IMAGES)["timing"]) == expected[-1]
-    late = []
+TRAINING, HOLD_OUT = record("training"), record("hold-out")
+FIRST_EPOCH = in_words(TRAINING).partition("\nIn epoch")[0]
+VERDICT = in_words(TRAINING).partition("Measured alike")[2]
+WORDS = f"```text\n{FIRST_EPOCH}\n...\nMeasured alike{VERDICT}\n```"
+
+PARTS, ERRORS = split_gap(TRAINING), standard_errors(TRAINING)
+GAP, ACCURACY = sum(PARTS.values()), split_gap(TRAINING, "accuracy")
+TIMING, ERROR = PARTS["timing"][0], ERRORS["timing"][0]
+HALF = (TRAINING["loss"][0] - TRAINING["loss"][1]) / 2
+ADDED = [*PARTS["regularization"], *split_gap(HOLD_OUT)["regularization"]]
+KNOWN, DATA = map(split_gap(HOLD_OUT).get, ["memorization", "data"])
+KNOWN_ERROR, DATA_ERROR = map(standard_errors(HOLD_OUT).get, ["memorization", "data"])
+BY_CHANCE = np.sum(np.abs(DATA) <= 2 * DATA_ERROR)
+LAST_RATE = 0.01 / (1 + 0.01 / 25 * 46_874)
+CLAIMS = [
+    row_of_epoch(1, "0.5433", "0.8181", "0.3281", "0.8815"),
+    row_of_epoch(5, "0.2534", "0.9086", "0.2245", "0.9194"),
+    row_of_epoch(25, "0.1734", "0.9372", "0.1871", "0.9312"),
+    row_of_gap(TRAINING, "60,000: loss, epoch 1"),
+    row_of_gap(TRAINING, "loss, epoch 25", epoch=24),
+    row_of_gap(TRAINING, "accuracy, epoch 1", "accuracy"),
+    row_of_gap(HOLD_OUT, "50,000: loss, epoch 1"),
+    row_of_gap(HOLD_OUT, "loss, epoch 25", epoch=24),
+    f"timing**: {TIMING:.4f} ± {ERROR:.4f} of the gap of {GAP[0]:.4f} in epoch 1.",
+    f"the lower one in {np.sum(GAP > 0)} of 25 epochs.",
+    f"that half is {HALF:.3f}, and timing is {TIMING:.3f} ± {ERROR:.3f}.",
+    f"it adds {min(ADDED):.2f} to {max(ADDED):.2f} to the training loss.",
+    f"lower, by {-KNOWN[24]:.3f} ± {KNOWN_ERROR[24]:.3f} in epoch 25.",
+    f"by {-DATA.mean():.3f} on average, and within two errors of zero in {BY_CHANCE} of 25",
+    f"In epoch 1 it is {-sum(ACCURACY.values())[0]:.4f} lower in training;",
+    f"timing is {-ACCURACY['timing'][0]:.4f},",
+    f"regularization {-ACCURACY['regularization'][0]:.4f}.",
+    f"{LAST_RATE:.6f} at the last of 46,875.",
+]
+
+
+def test_each_number_is_that_of_the_records_and_the_words_are_as_printed():
+    assert WORDS in README
+    text = " ".join(README.replace(WORDS, "").split())
+    assert [claim for claim in CLAIMS if claim not in text] == []
+    for claim in CLAIMS:
+        text = text.replace(claim, "")
+    assert re.findall(r"\d\.\d{3,}", text) == []  # each is in a claim
+
+
+def test_what_is_said_of_the_records_without_a_number_is_so():
     for history in (TRAINING, HOLD_OUT):
-        errors = standard_errors(history)["timing"][13:]
-        late += [split_gap(history)["timing"][13:].mean()]
-        late += [np.sqrt(np.sum(errors**2)) / len(errors)]
-    assert late == numbers("Later it is small:", "the means of epochs 14 to 25")
-
-
-def test_what_is_said_of_the_other_parts_is_so():
-    sizes = np.concatenate(
-        [split_gap(x)["regularization"] for x in (TRAINING, HOLD_OUT)]
-    )
-    errors = [max(standard_errors(x)["regularization"]) for x in (TRAINING, HOLD_OUT)]
-    expected = [min(sizes), max(sizes), max(errors)]
-    assert expected == numbers("In each epoch it adds", "at most")
-    parts, errors = split_gap(HOLD_OUT), standard_errors(HOLD_OUT)
-    first_and_last = [
-        abs(x["memorization"][epoch]) for epoch in (0, -1) for x in (parts, errors)
-    ]
-    assert first_and_last == numbers("makes the training loss lower:", "From epoch 13")
-    sizes = np.abs(list(parts.values()))
-    assert (sizes.argmax(axis=0)[12:] == list(parts).index("memorization")).all()
-    assert np.argmin(HOLD_OUT["val_loss"]) == 23 - 1 and "is lowest in epoch 23" in TEXT
-    data = parts["data"]
-    assert [-data.mean()] == numbers("slightly harder, if anything:", "on average")
-    chance = np.abs(data) <= 2 * errors["data"]
-    assert chance.sum() == 21 and "in 21 of 25 epochs within two errors" in TEXT
+        parts, errors = split_gap(history), standard_errors(history)
+        timing, error = parts["timing"][0], errors["timing"][0]
+        half = (history["loss"][0] - history["loss"][1]) / 2
+        assert timing > sum(parts.values())[0] / 2  # At first it is timing
+        assert timing - half > 3 * error  # at first not far enough
+        assert np.all(parts["regularization"] > 3 * errors["regularization"])  # stays
+    assert -KNOWN[24] > 3 * KNOWN_ERROR[24]  # gets to know its training images
+    assert " risen by " not in in_words(HOLD_OUT)  # not clearly risen
+    assert np.all(DATA < 2 * DATA_ERROR)  # Nothing says that ... easier
 
 
 def test_what_the_readme_names_is_there():
     paths = re.findall(r"\]\((?!http|#)(.*?)\)", README)
-    paths += re.findall(r"`((?:\w+/|\.github/)?[\w-]+\.(?:py|pickle))`", README)
+    paths += re.findall(r"`((?:[\w.]+/)*[\w-]+\.(?:py|pickle))`", README)
     assert len(paths) > 5
     for path in paths:
         assert (ROOT / path).exists() or path == "my.pickle", path
