@@ -18,10 +18,6 @@ OTHER_WEIGHTS = (
     "callbacks, and do without SwapEMAWeights"
 )
 
-ONLY_THE_VALIDATION = (
-    "the validation has sample weights, and `fit` has none: what these do is in the last "
-    "part of the gap"
-)
 UNLIKE = "look at how both are prepared, drawn and augmented"
 
 
@@ -49,15 +45,15 @@ class LossGap(keras.callbacks.Callback):
                         callbacks=[LossGap(), CSVLogger("log.csv")])
     print(in_words(history), in_words(history, "accuracy"), sep="\n")
     ```
-    It stands first: others see what it measures, and have not changed the weights.
+    It stands first: others see what it measures, and have not changed the weights then.
 
     Args:
         steps: how many batches of each epoch to keep and measure, chosen at random; all
             of them if None. These, and as many of the validation, are what it costs in
-            memory, and two to five passes over them in time.
+            memory, and two to six passes over them in time.
         held_out: examples from the same source as the training data, but never given to
-            `fit`: arrays `(x, y)` or `(x, y, sample_weight)`, or a data set, of which
-            `steps` batches are read after each epoch.
+            `fit`: arrays `(x, y)` or `(x, y, sample_weight)`, or a shuffled data set, of
+            which the first `steps` batches are read after each epoch.
         plain: the training examples once more, prepared as the validation's, if `fit`
             has them augmented; in the same forms. (Augmentation layers inside the model
             are regularization.)
@@ -95,7 +91,7 @@ class LossGap(keras.callbacks.Callback):
         self.history = self.model.history.history  # that of `fit`
         self.training = self.watch(fit["epoch_iterator"])
         self.validation = self.passes = None
-        self.is_first_epoch, self.has_warned = True, False
+        self.is_first_epoch = True
 
     def watch(self, epoch_iterator):
         return Watch(epoch_iterator, self.model.distribute_strategy, self.steps)
@@ -106,9 +102,9 @@ class LossGap(keras.callbacks.Callback):
 
     def on_train_batch_begin(self, batch, logs=None):
         if self.executions == 1 and self.passes is None:
-            # Tried on the first batch, before an epoch is spent on it.
+            # The first batch has built the model, and an epoch is not yet spent.
             self.prepare()
-            self.training.take(1)
+            self.training.take(np.inf)
             self.passes.measure(steps=1)
         self.executions += 1
 
@@ -127,7 +123,10 @@ class LossGap(keras.callbacks.Callback):
             self.passes.choose(self.validation)
         self.validation.epoch = self.training.epoch
         self.validation_logs = {}
-        self.weights = sums_of_weights(self.model)
+
+    def on_test_batch_begin(self, batch, logs=None):
+        if batch == 0:  # when the other callbacks have begun the test, too
+            self.weights = sums_of_weights(self.model)
 
     def on_test_batch_end(self, batch, logs=None):
         self.validation_logs[batch] = logs
@@ -138,14 +137,17 @@ class LossGap(keras.callbacks.Callback):
         at_once = self.model.steps_per_execution
         self.training.take(self.executions * at_once)
         self.validation.take(len(self.validation_logs) * at_once)
-        self.warn_of_other_weights()
+        weights = sums_of_weights(self.model)
+        if not np.array_equal(self.weights, weights, equal_nan=True):
+            warn(OTHER_WEIGHTS)
         if self.is_first_epoch:
             self.is_first_epoch = False
             self.warn_of_other_data()
         # Of the validation, as nothing has been measured since.
         examples = number_of_examples(self.model) / len(self.validation_logs)
+        recorders = self.passes.measure()  # after which the shares are known
         measured = Epoch(
-            self.passes.measure(),
+            recorders,
             self.passes.shares(),
             [self.validation_logs[batch] for batch in sorted(self.validation_logs)],
             examples or np.nan,
@@ -169,21 +171,18 @@ class LossGap(keras.callbacks.Callback):
         for name, value in values.items():
             self.history.setdefault(name, []).append(float(value))
 
-    def warn_of_other_weights(self):
-        weights = sums_of_weights(self.model)
-        same = np.array_equal(self.weights, weights, equal_nan=True)
-        if not same and not self.has_warned:
-            self.has_warned = True
-            warn(OTHER_WEIGHTS)
-
     def warn_of_other_data(self):
-        """Say where the validation is weighted alone, or unlike the batches of `fit`."""
-        if self.validation.is_weighted and not self.training.is_weighted:
-            warn(ONLY_THE_VALIDATION)
+        """Say where sample weights are missing, and where the validation is unlike."""
+        for name, source in {"`fit`": self.training, **self.passes.given}.items():
+            other = "`fit`" if name == "fit_data" else "the validation"
+            compared = self.training if name == "fit_data" else self.validation
+            if compared.is_weighted and not source.is_weighted:
+                warn(
+                    f"{other} has sample weights, and {name} has none: a part has these"
+                )
         both = self.training.batches_kept(), self.validation.batches_kept()
-        found = differences(*both)
+        found = "; ".join(differences(*both))
         if found:
-            found = "; ".join(found)
             warn(f"the validation's data are unlike those of `fit` ({found}): {UNLIKE}")
 
 

@@ -55,7 +55,7 @@ class Epoch:
         names = [*parts, "memorization_and_data", "validation"]
         errors = dict.fromkeys(names, np.nan)
         measured = {name: self.batches_of(name, metric) for name in self.names()}
-        if all(measured.values()):
+        if all(batches is not None for batches in measured.values()):
             errors |= errors_of_parts(
                 measured,
                 self.batches_of_validation(metric),

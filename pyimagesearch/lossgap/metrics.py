@@ -39,8 +39,9 @@ def metrics_by_name(model):
 
 
 def number_of_examples(model):
-    """How many Keras has counted for the mean of the loss."""
-    return float(tf.identity(metrics_by_name(model)["loss"].count.value))
+    """How many Keras has counted for the mean of the loss; 0 if that is not Keras'."""
+    loss = metrics_by_name(model).get("loss")
+    return float(tf.identity(loss.count.value)) if is_mean(loss) else 0.0
 
 
 def is_of_keras(thing):

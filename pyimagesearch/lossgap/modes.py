@@ -32,7 +32,7 @@ def check_own_steps(model):
             "gap cannot be split"
         )
     names = ["train_step", "test_step", "evaluate"]
-    own = [f"a {name} of its own" for name in names if overrides(model, name)]
+    own = [f"its own {name}" for name in names if overrides(model, name)]
     if own:
         warn(
             f"the model has {' and '.join(own)}: the parts of its gap hold only where "

@@ -69,13 +69,12 @@ class Passes:
         """Run the passes; return by name the `Recorder` of each.
 
         Args:
-            steps: how many batches to read of what was given, to try; by default all
-                that there shall be.
+            steps: how many batches to measure, to try; by default all that there are.
         """
         for given in self.given.values():
             given.read(steps)
         recorders = {
-            name: self.measuring.evaluate(model, data, source.steps)
+            name: self.measuring.evaluate(model, data, steps or source.steps)
             for name, (model, data, source) in self.passes.items()
         }
         for given in self.given.values():

@@ -26,7 +26,7 @@ def running_fit(model):
     frame = inspect.currentframe()
     while frame is not None:
         variables = frame.f_locals
-        if variables.keys() >= OF_FIT and variables["self"] is model:
+        if OF_FIT.issubset(variables) and variables["self"] is model:
             return variables
         frame = frame.f_back
     raise RuntimeError(

@@ -7,7 +7,7 @@ in other units, one class only. It shows in means and spreads.
 import numpy as np
 
 # Means differ by so much of the larger spread, and by so many standard errors.
-HALF = 1 / 2
+OF_SPREAD = 1 / 2
 ERRORS_OF_MEANS = 5
 # Spreads differ by such a factor, and by so many standard errors, of enough examples.
 FACTOR = 2
@@ -64,9 +64,9 @@ def moments_of(ours, others):
     features = widths.pop() if len(widths) == 1 else 1
     both = []
     for arrays in (ours, others):
-        rows = [x.reshape(len(x), -1, features).astype("float64") for x in arrays]
-        means = np.concatenate([x.mean(axis=1) for x in rows])
-        both.append((means, np.concatenate([(x**2).mean(axis=1) for x in rows])))
+        rows = (x.reshape(len(x), -1, features).astype("float64") for x in arrays)
+        moments = [(x.mean(axis=1), (x**2).mean(axis=1)) for x in rows]
+        both.append([np.concatenate(of_all) for of_all in zip(*moments)])
     return both
 
 
@@ -80,11 +80,12 @@ def other_mean(ours, others):
     of_examples = np.maximum(means.std(axis=0), other_means.std(axis=0))
     error = of_examples * np.sqrt(1 / len(means) + 1 / len(other_means))
     distance, rounding = np.abs(a - b), ROUNDING * np.maximum(np.abs(a), np.abs(b))
-    differs = distance > np.maximum(HALF * spread, rounding)
+    differs = distance > np.maximum(OF_SPREAD * spread, rounding)
     differs &= distance > ERRORS_OF_MEANS * error
     if not differs.any():
         return []
-    most = np.argmax(differs * distance / np.maximum(spread, rounding + ROUNDING))
+    by = distance / np.maximum(spread, rounding + ROUNDING)
+    most = np.argmax(np.where(differs, by, 0))
     feature = f"[..., {most}]" if len(a) > 1 else ""
     return [f"{feature}: mean {a[most]:.3g} in `fit`, {b[most]:.3g} in the validation"]
 

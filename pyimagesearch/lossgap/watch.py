@@ -4,6 +4,7 @@ Keras has no public way to do so. What is private here are some attributes of th
 iterator over the batches, which Keras 3.5 to 3.15 have.
 """
 
+import math
 from collections import defaultdict
 
 import keras
@@ -35,7 +36,8 @@ class Watch:
         rng = np.random.default_rng(0)  # of its own, so that no other is changed
         self.reservoirs = defaultdict(lambda: Reservoir(steps, rng))
         try:
-            self.steps_per_epoch = epoch_iterator.steps_per_epoch
+            steps_per_epoch = epoch_iterator.steps_per_epoch
+            at_once = epoch_iterator.steps_per_execution
             data_set = epoch_iterator._distributed_dataset
             if not isinstance(data_set, tf.data.Dataset):
                 data_set = epoch_iterator.data_adapter.get_tf_dataset()
@@ -50,6 +52,10 @@ class Watch:
             )
         if not isinstance(data_set, tf.data.Dataset):
             raise TypeError("LossGap: give `fit` the data set before it is distributed")
+        # Keras has whole executions, of several steps.
+        self.steps_per_epoch = (
+            steps_per_epoch and math.ceil(steps_per_epoch / at_once) * at_once
+        )
         self.element_spec = data_set.element_spec
         self.is_weighted = is_weighted(self.element_spec)
         # Made once: each data set of a Python generator keeps its last batches for ever.
@@ -98,8 +104,9 @@ class Watch:
     def let_go(self):
         """Forget the batches of the running epoch, and of those before it."""
         self.kept = []
-        for epoch in [epoch for epoch in self.reservoirs if epoch <= self.epoch]:
-            del self.reservoirs[epoch]
+        for epoch in list(self.reservoirs):  # to which a reader may add
+            if epoch <= self.epoch:
+                del self.reservoirs[epoch]
 
 
 class Reservoir:

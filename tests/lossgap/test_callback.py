@@ -93,8 +93,13 @@ def test_class_weights_are_a_part_of_their_own(labels):
 
 def test_weights_of_the_validation_alone_are_warned_of():
     weighted = (*FEW, np.linspace(0, 2, 64))
-    (words,) = warnings_of(FEW, LossGap(), validation_data=weighted, epochs=2)
-    assert "the validation has sample weights, and `fit` has none" in words
+    loss_gap = LossGap(held_out=FEW)
+    words = warnings_of(FEW, loss_gap, validation_data=weighted, epochs=2)
+    assert "the validation has sample weights, and `fit` has none" in words[0]
+    assert "the validation has sample weights, and held_out has none" in words[1]
+    loss_gap, weights = LossGap(fit_data=FEW), np.ones(64)
+    (words,) = warnings_of(FEW, loss_gap, validation_data=FEW, sample_weight=weights)
+    assert "`fit` has sample weights, and fit_data has none" in words
 
 
 def test_errors_are_those_of_single_batches_by_hand():
@@ -149,11 +154,21 @@ def test_an_error_is_zero_only_where_nothing_is_drawn_and_nan_where_unknown():
 
 
 def test_weights_that_are_others_in_the_validation_are_warned_of():
+    class Swap(keras.callbacks.Callback):
+        def on_test_begin(self, logs=None):
+            self.before = self.model.get_weights()
+            self.model.set_weights([0 * x for x in self.before])
+
+        def on_test_end(self, logs=None):
+            self.model.set_weights(self.before)  # exactly as they were
+
+    (words,) = warnings_of(BATCHES, LossGap(), Swap())
+    assert "validated other weights" in words
     averaging = keras.optimizers.SGD(0.1, use_ema=True)
     swap, loss_gap, model = SwapEMAWeights(), LossGap(), network()
     model.compile(averaging, LOSS, run_eagerly=True)
     for callbacks in ([loss_gap, swap], [swap, loss_gap]):
-        (words,) = warnings_of(BATCHES, *callbacks, model=model, epochs=3)
+        (words,) = warnings_of(BATCHES, *callbacks, model=model)
         assert "validated other weights" in words and "SwapEMAWeights" in words
     normalizing = network(layers.BatchNormalization(), layers.Dropout(0.5))
     for model in (normalizing, network(rate=np.nan)):  # the latter diverges

@@ -43,6 +43,9 @@ def test_columns_and_labels_that_are_numbers_are_compared_too():
     other_units = COLUMNS[320:] * [1, 1, 1000]
     (line,) = found((COLUMNS[:320], y), (other_units, np.arange(100) % 2))
     assert line.startswith("x[..., 2]: mean 5") and "e+03 in the validation" in line
+    not_a_number = np.where(np.arange(3) == 0, np.nan, COLUMNS[320:]) + [0, 0, 50]
+    (line,) = found((COLUMNS[:320], y), (not_a_number, np.arange(100) % 2))
+    assert line.startswith("x[..., 2]: mean 5")
     rare = np.arange(320) % 20 == 0  # oversampled for `fit`
     assert found((COLUMNS[:320], y), (COLUMNS[:320], rare))[0].startswith("y: mean 0.5")
     ones = np.ones(100)
