@@ -19,9 +19,8 @@ def table(history, metric="loss") -> str:
     gap = Gap(history, metric)
     columns = {metric: gap.values[""], f"val_{metric}": gap.values["val"]}
     columns |= {"gap": gap.total, **gap.parts}
-    names = ["epoch", *columns]
-    headings = [PARTS[x].heading if x in PARTS else f"/{x}" for x in names]
-    rows = [*zip(*(heading.split("/", 1) for heading in headings))]
+    headings = [PARTS[x].heading if x in PARTS else f"/{x}" for x in columns]
+    rows = [*zip(*(heading.split("/", 1) for heading in ["/epoch", *headings]))]
     for epoch, numbers in zip(gap.epochs, zip(*columns.values())):
         rows.append([f"{epoch}", *(f"{number:.4f}" for number in numbers)])
     errors = [in_digits(gap.errors[name][-1]) for name in gap.parts]
@@ -52,7 +51,7 @@ def in_words(history, metric="loss", higher_is_better=None) -> str:
         lines.append(UNKNOWN_ERRORS)
     if not gap.all_is_measured:
         lines.append(MORE)
-    not_finite = what_is_not_finite(getattr(history, "history", history), gap)
+    not_finite = what_is_not_finite(gap)
     lines += [not_finite] if not_finite else verdict(gap)
     return "\n".join(lines)
 
@@ -103,17 +102,16 @@ def reason(name, worse):
     return f"{probably(worse)}{why}"
 
 
-def what_is_not_finite(history, gap):
+def what_is_not_finite(gap):
     """The first epoch in which a loss, or else the metric, is not finite, if there is."""
     data = {"held_out": "held-out", "val": "validation"}
     for metric in ("loss", gap.metric):
-        keys = {name: key(name, metric) for name in gap.values}
-        finite = {x: np.isfinite(history[keys[x]]) for x in keys if keys[x] in history}
-        epochs = np.flatnonzero(~np.all(list(finite.values()), axis=0))
+        sides = {key(name, metric): data.get(name, "training") for name in gap.values}
+        broken = {x: ~np.isfinite(gap.history[x]) for x in sides if x in gap.history}
+        epochs = np.flatnonzero(np.any(list(broken.values()), axis=0))
         if len(epochs) > 0:
-            broken = [name for name in finite if not finite[name][epochs[0]]]
-            sides = dict.fromkeys(data.get(name, "training") for name in broken)
-            which = " and ".join(f"the {side} {metric}" for side in sides)
-            are = "is" if len(sides) == 1 else "are"
-            return NOT_FINITE.format(gap.epochs[epochs[0]], f"{which} {are}")
+            names = [f"the {sides[x]} {metric}" for x in broken if broken[x][epochs[0]]]
+            names = list(dict.fromkeys(names))  # each once
+            which = " and ".join(names) + (" is" if len(names) == 1 else " are")
+            return NOT_FINITE.format(gap.epochs[epochs[0]], which)
     return ""
