@@ -67,19 +67,18 @@ def lines_of_epoch(gap, epoch):
     sense = "" if gap.metric == "loss" else f" ({better} is better{unsure})"
     both = f"the training {gap.metric} is {size} the validation {gap.metric}{sense}"
     lines = [f"In epoch {gap.epochs[epoch]} {both}:"]
-    towards = {name: part[epoch] * np.sign(total) for name, part in gap.parts.items()}
-    nothing = [name for name in towards if abs(towards[name]) < ZERO]
-    largest_first = sorted(towards, key=lambda name: -abs(towards[name]))
-    largest_first = [name for name in largest_first if name not in nothing]
-    makes_it = [name for name in largest_first if towards[name] > 0]
-    against_it = [name for name in largest_first if towards[name] <= 0]
+    sizes = {name: abs(part[epoch]) for name, part in gap.parts.items()}
+    largest_first = sorted(sizes, key=sizes.get, reverse=True)
+    parts = [name for name in largest_first if sizes[name] >= ZERO]
+    makes_it = [name for name in parts if gap.parts[name][epoch] * total > 0]
+    against_it = [name for name in parts if name not in makes_it]
     lines += [line_of_part(gap, name, epoch) for name in makes_it]
     if makes_it and against_it:
         lines.append("  against it:")
     lines += [line_of_part(gap, name, epoch) for name in against_it]
+    nothing = [name.replace("_", " ") for name in sizes if name not in parts]
     if nothing:
-        names = ", ".join(name.replace("_", " ") for name in nothing)
-        lines.append(f"  to four decimals 0: {names}")
+        lines.append(f"  to four decimals 0: {', '.join(nothing)}")
     return lines
 
 

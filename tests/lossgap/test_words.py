@@ -1,4 +1,3 @@
-import numpy as np
 import pytest
 from histories import SIX, THREE, course, history
 
@@ -138,6 +137,9 @@ def test_what_is_not_finite_is_said_and_nothing_more(metric, name, which):
     assert "nan" in table(nowhere)
 
 
-def test_equal_losses_are_said_to_be_equal():
-    assert "is to four decimals equal to the validation loss:" in words_of(timing=[0.0])
-    assert np.isfinite(history(timing=[0.0])["loss"]).all()
+def test_of_equal_losses_the_parts_that_cancel_are_named():
+    words = words_of(timing=[0.25], memorization_and_data=[-0.25], regularization=[0])
+    equal, timing, both, rest = words.splitlines()[:4]
+    assert equal.endswith("is to four decimals equal to the validation loss:")
+    assert "+0.2500" in timing and "-0.2500" in both
+    assert rest == "  to four decimals 0: regularization"
