@@ -108,27 +108,3 @@ def test_a_sentence_is_said_and_not_after_the_smallest_change(
     for change in changes:
         words = in_words(course(metric, sign, **measured | change), metric)
         assert sentence not in words, change
-
-
-# Of a tiny Fashion MNIST: `fashion_mnist.py --epochs 3 --explain --hold-out 64 --seed 1`.
-TINY = losses([2.18, 3.14, 3.82], [2.22, 3.02, 4.01], [1.03, 0.71, 0.58], error=0.1)
-
-
-@pytest.mark.parametrize(
-    "measured, said, never",
-    [
-        (TINY, "They lag", "overfits|a smaller learning"),
-        (losses([0.0] * 3, [0.0] * 3, reported=[0.0] * 3), "nothing is le", "shows"),
-        (losses([-904662], [-9e5], error=1447460), "may be chance", "shows"),
-        (losses([0.5], [0.4], held_out=[0.6]), "the held-out", "than the training"),
-        (
-            losses([0.5, 0.8], [0.5, 0.64], error=0.001),
-            "But it has not",
-            "the network overfits",
-        ),
-    ],
-)
-def test_histories_whose_words_were_false(measured, said, never):
-    words = in_words(course(**measured))
-    assert said in words
-    assert not any(sentence in words for sentence in never.split("|"))

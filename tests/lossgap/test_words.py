@@ -23,22 +23,17 @@ def test_the_table_has_the_losses_the_gap_the_parts_their_errors_and_means():
     ]
 
 
-def test_a_table_fits_into_a_terminal_with_each_name_above_its_numbers():
-    lines = table({name: SIX[name] for name in SIX if name[:3] != "fit"}).splitlines()
-    assert {len(line) for line in lines} == {len(lines[0])} and len(lines[0]) <= 80
-    assert lines[0].split() == ["regular-", "batch", "memori-"]
-    assert lines[1].split()[-4:] == ["ization", "norm.", "zation", "data"]
-    assert lines[2].split()[-5:] == ["0.1500", "0.0300", "0.0200", "-0.0400", "-0.0600"]
-    assert "augment." in table(SIX)
+def test_a_table_fits_into_a_terminal():
+    above, *lines = table({x: SIX[x] for x in SIX if x[:3] != "fit"}).splitlines()
+    assert {len(line) for line in lines} == {len(above)} and len(above) <= 80
 
 
 @pytest.mark.parametrize("metric", ["sparse_categorical_accuracy", "acc/top1"])
 def test_a_table_of_another_metric_has_its_name_above_its_numbers(metric):
     losses = {name.replace("loss", metric): THREE[name] for name in THREE}
-    above, names, *rows = table(losses | {"loss": [9, 9]}, metric).splitlines()
+    _, names, *rows = table(losses | {"loss": [9, 9]}, metric).splitlines()
     assert names.split()[:3] == ["epoch", metric, f"val_{metric}"]
     assert names.index(metric) + len(metric) == rows[0].index("0.5000") + 6
-    assert {len(line) for line in [names, *rows]} == {len(above)}
     assert rows[0].split() == table(THREE).splitlines()[2].split()
 
 
@@ -114,27 +109,23 @@ def test_no_line_is_longer_than_125_letters():
 
 @pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize(
-    "metric, name, which",
+    "name, which",
     [
-        ("loss", "loss", "the training loss is"),
-        ("loss", "val_loss", "the validation loss is"),
-        ("loss", "held_out_loss", "the held-out loss is"),
-        ("f1", "training_mode_f1", "the training f1 is"),
-        ("f1", "inference_mode_loss", "the training loss is"),
+        ("f1", "the training f1 is"),
+        ("val_f1", "the validation f1 is"),
+        ("held_out_f1", "the held-out f1 is"),
+        ("training_mode_loss", "the training loss is"),  # before its f1
     ],
 )
-def test_what_is_not_finite_is_said_and_nothing_more(metric, name, which):
-    measured = history(metric, timing=[0.3, 0.2, 0.1], data=[0, 0, 0])
-    assert "Measured alike" in in_words(measured, metric)
+def test_what_is_not_finite_is_said_and_nothing_more(name, which):
+    measured = history("f1", timing=[0.3, 0.2, 0.1], data=[0, 0, 0])
     for value in (NAN, INF):
-        words = in_words(measured | {name: [*measured[name][:2], value]}, metric)
+        words = in_words(measured | {name: [*measured[name][:2], value]}, "f1")
         assert f"In epoch 3 {which} no finite number:\nthe training diverges" in words
         assert words.endswith("a division by 0).") and "Measured alike" not in words
     nowhere = {name: [INF] for name in THREE}
-    assert in_words(nowhere).startswith(
-        "In epoch 1 the training loss and the validation"
-    )
-    assert "nan" in table(nowhere)
+    both = "In epoch 1 the training loss and the validation loss are no finite number"
+    assert in_words(nowhere).startswith(both) and "nan" in table(nowhere)
 
 
 def test_of_equal_losses_the_parts_that_cancel_are_named():
