@@ -1,6 +1,5 @@
 import os
 import pickle
-import re
 
 import numpy as np
 import pytest
@@ -54,14 +53,6 @@ def test_numbers_of_numpy_are_loaded_and_arrays_do_not_stop_it(path, protocol):
     assert {type(value) for value in read["loss"] + read["lr"]} == {float}
 
 
-@pytest.mark.parametrize("numpy", [b"numpy.core.", b"numpy._core."])
-def test_names_of_numpy_1_and_2_are_known(path, numpy):
-    # Protocol 3 has names without a length, which needs no correction.
-    history = {"loss": [np.float32(0.5)], "val_loss": [0.5], "more": np.ones(1)}
-    content = re.sub(rb"numpy\._?core\.", numpy, pickle.dumps(history, protocol=3))
-    assert numpy in content and loaded(path, content)["loss"] == [0.5]
-
-
 def test_histories_of_python_2_are_loaded(path):
     # What Python 2.7 wrote of {"loss": [numpy.float64(0.55)], "val_loss": [1]}.
     content = (
@@ -86,11 +77,11 @@ class Call:
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_a_pickle_runs_no_code(path, protocol):
     crime = path.with_name("crime")
-    for call in (Call(os.mkdir, str(crime)), Call(eval, f"open({str(crime)!r}, 'w')")):
-        content = pickle.dumps({**LOSSES, "x": call}, protocol=protocol)
-        with pytest.raises(HistoryError, match="it asks for .*(mkdir|eval)") as error:
-            loaded(path, content)
-        assert str(path) in str(error.value) and not crime.exists()
+    call = Call(os.mkdir, str(crime))
+    content = pickle.dumps({**LOSSES, "x": call}, protocol=protocol)
+    with pytest.raises(HistoryError, match=f"{path} .*it asks for .*mkdir"):
+        loaded(path, content)
+    assert not crime.exists()
     pickle.loads(content)
     assert crime.exists()  # it would have
 
