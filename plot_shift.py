@@ -61,16 +61,17 @@ def plot_losses(history, metric, unshifted, shifted, first_epoch):
 
 def plot_explained(args, history):
     """The same beside the parts of the gap, which are told in words, too."""
+    metric = args.explain
     try:
-        split_gap(history, args.explain)
+        split_gap(history, metric)
     except ValueError as error:
         sys.exit(f"error: {args.input}: {error} (or: fashion_mnist.py --explain)")
-    print(table(history, args.explain), in_words(history, args.explain), sep="\n")
+    print(table(history, metric), in_words(history, metric), sep="\n")
     layout = [["unshifted", "gap"], ["shifted", "gap"]]
     figure, panels = plt.subplot_mosaic(layout, figsize=(12, 6), width_ratios=[3, 4])
     both = panels["unshifted"], panels["shifted"]
-    plot_losses(history, args.explain, *both, first_epoch=1)  # as in the table
-    draw_gap(history, args.explain, panels["gap"])
+    plot_losses(history, metric, *both, first_epoch=1)  # as in the table
+    draw_gap(history, metric, panels["gap"])
     return figure
 
 

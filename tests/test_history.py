@@ -1,6 +1,5 @@
 import os
 import pickle
-import re
 
 import numpy as np
 import pytest
@@ -8,6 +7,7 @@ import pytest
 from pyimagesearch.history import HistoryError, load, save
 
 LOSSES = {"loss": [0.5, 0.25], "val_loss": [0.4, 0.3]}
+PROTOCOLS = range(pickle.HIGHEST_PROTOCOL + 1)
 
 
 def loaded(path, content):
@@ -20,9 +20,8 @@ def dumps(history, **more):
 
 
 def test_what_is_saved_is_plain_python(path):
-    f1_score = [np.ones(2), np.zeros(2)]
     losses = {"loss": [np.float32(0.5), 1], "val_loss": np.array([np.nan, np.inf])}
-    save({**losses, "f1_score": f1_score}, path)
+    save({**losses, "f1_score": [np.ones(2), np.zeros(2)]}, path)
     saved = {"loss": [0.5, 1.0], "val_loss": [np.nan, np.inf]}
     np.testing.assert_equal(load(path), saved)
     saved["f1_score"] = [[1, 1], [0, 0]]
@@ -32,7 +31,6 @@ def test_what_is_saved_is_plain_python(path):
 
 
 def test_a_history_that_cannot_be_written_is_a_line_and_the_old_one_stays(path):
-    save({"loss": [1], "val_loss": [1]}, path)
     save(LOSSES, path)
     path.with_name("training.pickle.tmp").mkdir()  # in the way
     with pytest.raises(HistoryError, match="training.pickle cannot be written"):
@@ -40,7 +38,7 @@ def test_a_history_that_cannot_be_written_is_a_line_and_the_old_one_stays(path):
     assert load(path) == LOSSES
 
 
-@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+@pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_numbers_of_numpy_are_loaded_and_arrays_do_not_stop_it(path, protocol):
     history = {
         "loss": [np.float32(0.5), np.float64(0.25)],
@@ -53,14 +51,6 @@ def test_numbers_of_numpy_are_loaded_and_arrays_do_not_stop_it(path, protocol):
     read = loaded(path, pickle.dumps(history, protocol=protocol))
     assert read["loss"] == [0.5, 0.25] and read["val_loss"] == [0.4, 3]
     assert {type(value) for value in read["loss"] + read["lr"]} == {float}
-
-
-@pytest.mark.parametrize("numpy", [b"numpy.core.", b"numpy._core."])
-def test_names_of_numpy_1_and_2_are_known(path, numpy):
-    # Protocol 3 has names without a length, which needs no correction.
-    history = {"loss": [np.float32(0.5)], "val_loss": [0.5], "more": np.ones(1)}
-    content = re.sub(rb"numpy\._?core\.", numpy, pickle.dumps(history, protocol=3))
-    assert numpy in content and loaded(path, content)["loss"] == [0.5]
 
 
 def test_histories_of_python_2_are_loaded(path):
@@ -84,14 +74,14 @@ class Call:
         return self.call
 
 
-@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+@pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_a_pickle_runs_no_code(path, protocol):
     crime = path.with_name("crime")
-    for call in (Call(os.mkdir, str(crime)), Call(eval, f"open({str(crime)!r}, 'w')")):
-        content = pickle.dumps({**LOSSES, "x": call}, protocol=protocol)
-        with pytest.raises(HistoryError, match="it asks for .*(mkdir|eval)") as error:
-            loaded(path, content)
-        assert str(path) in str(error.value) and not crime.exists()
+    call = Call(os.mkdir, str(crime))
+    content = pickle.dumps({**LOSSES, "x": call}, protocol=protocol)
+    with pytest.raises(HistoryError, match=f"{path} .*it asks for .*mkdir"):
+        loaded(path, content)
+    assert not crime.exists()
     pickle.loads(content)
     assert crime.exists()  # it would have
 
@@ -105,18 +95,12 @@ class Forged:
         return np.dtype, ("f8",), (3, "<", state)
 
 
-def test_a_forged_pickle_shows_nobodys_memory(path):
-    scalar, _ = np.float64(1).__reduce__()
-    too_short = Call(scalar, np.dtype("f8"), b"1234")
-    for loss in ([Forged(), 0.5], Forged(), [too_short, 0.5]):
-        with pytest.raises(HistoryError):
-            loaded(path, dumps(LOSSES, loss=loss))
+TOO_SHORT = Call(np.float64(1).__reduce__()[0], np.dtype("f8"), b"1234")
 
 
 @pytest.mark.parametrize(
     "content, message",
     [
-        (b"", "cannot be loaded"),
         (pickle.dumps(LOSSES)[:-20], "cannot be loaded"),
         (b"Dear student,\n", "cannot be loaded"),
         (pickle.dumps([0.5]), "is no training history"),
@@ -124,10 +108,11 @@ def test_a_forged_pickle_shows_nobodys_memory(path):
         (dumps({"loss": [0.5]}), "has no val_loss: train with validation data"),
         (dumps(LOSSES, val_loss=[0.5]), "loss 2, val_loss 1.*validation_freq=1"),
         (dumps({"loss": [], "val_loss": []}), "loss 0, val_loss 0"),
-        (dumps(LOSSES, loss=["0.5", None]), "loss is not a list of numbers"),
         (dumps(LOSSES, loss=[[1], [2]]), "loss is not a list of numbers"),
         (dumps(LOSSES, loss=np.ones(2)), "loss is not a list of numbers"),
         (dumps(LOSSES, val_loss=0.5), "val_loss is not a list of numbers"),
+        (dumps(LOSSES, loss=[Forged(), 0.5]), "loss is not a list of numbers"),
+        (dumps(LOSSES, loss=[TOO_SHORT, 0.5]), "cannot be loaded"),
     ],
 )
 def test_what_is_no_history_is_refused_in_a_line(path, content, message):
@@ -142,7 +127,6 @@ def test_what_is_no_number_for_each_epoch_is_left_out(path):
     assert loaded(path, content) == LOSSES | {"accuracy": [0.5, 1]}
 
 
-def test_a_missing_file_and_a_folder_are_refused_in_a_line(tmp_path):
-    for path in (tmp_path / "no.pickle", tmp_path):
-        with pytest.raises(HistoryError, match=f"{path.name} cannot be loaded"):
-            load(path)
+def test_a_missing_file_is_refused_in_a_line(path):
+    with pytest.raises(HistoryError, match=f"{path} cannot be loaded"):
+        load(path)

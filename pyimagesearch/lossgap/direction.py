@@ -33,14 +33,10 @@ def higher_is_better(history, metric):
         if re.fullmatch(LOWER, part):
             return False
     # Of the training data only: the validation's loss can rise while its accuracy does.
-    losses, values = (
-        np.concatenate(
-            [x for name, x in series.items() if name not in ("held_out", "val")]
-        )
-        for series in (measurements(history, "loss"), measurements(history, metric))
-    )
-    known = np.isfinite(losses) & np.isfinite(values)
-    losses, values = losses[known], values[known]
+    series = [measurements(history, "loss"), measurements(history, metric)]
+    training = [name for name in series[0] if name not in ("held_out", "val")]
+    both = np.reshape([[x[name] for name in training] for x in series], (2, -1))
+    losses, values = both[:, np.isfinite(both).all(axis=0)]
     if len(values) < 2 or np.ptp(losses) == 0 or np.ptp(values) == 0:
         return None
     correlation = np.corrcoef(losses, values)[0, 1]

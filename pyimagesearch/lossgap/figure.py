@@ -14,11 +14,8 @@ def draw_gap(history, metric="loss", axes=None, higher_is_better=None):
     Args:
         history: what `fit` returns with the callback `LossGap`, or its `.history`.
         metric: the name of what is drawn, in its own unit.
-        axes: those of matplotlib to draw into; new ones if None.
+        axes: those of matplotlib to draw into, and to return; new ones if None.
         higher_is_better: for a metric whose name does not say it.
-
-    Returns:
-        The axes.
 
     Raises:
         ValueError: if the gap was not measured, or not in every epoch.
@@ -26,12 +23,15 @@ def draw_gap(history, metric="loss", axes=None, higher_is_better=None):
     gap = Gap(history, metric, higher_is_better)
     if axes is None:
         _, axes = plt.subplots(figsize=(8, 5))
-    top, bottom = np.zeros(len(gap.epochs)), np.zeros(len(gap.epochs))
+    top, bottom = np.zeros((2, len(gap.epochs)))
     for name, part in gap.parts.items():
         part = np.nan_to_num(part)
         start = np.where(part > 0, top, bottom)
+        label = name.replace("_", " ")
+        if PARTS[name].reason:
+            label += f" (reason {PARTS[name].reason})"
         bars = {"color": PARTS[name].color, "edgecolor": "white", "width": 0.9}
-        axes.bar(gap.epochs, part, bottom=start, label=label_of(name), **bars)
+        axes.bar(gap.epochs, part, bottom=start, label=label, **bars)
         chance = may_be_chance(gap.parts[name], gap.errors[name]) & (part != 0)
         epochs, part_by_chance = gap.epochs[chance], part[chance]
         axes.bar(epochs, part_by_chance, bottom=start[chance], hatch="////", **bars)
@@ -40,8 +40,8 @@ def draw_gap(history, metric="loss", axes=None, higher_is_better=None):
     axes.axhline(0, color="black", linewidth=0.5)
     # Small, so that it hides no small part.
     points = {"markersize": 4, "linewidth": 0.8, "markeredgecolor": "white"}
-    label = "gap (sum of the parts)"
-    axes.plot(gap.epochs, gap.total, "o-", color="black", label=label, **points)
+    points |= {"color": "black", "label": "gap (sum of the parts)"}
+    axes.plot(gap.epochs, gap.total, "o-", **points)
     side = "below" if gap.higher_is_better else "above"
     title = f"Where the Gap Comes From\n({side} 0 the validation does better)"
     axes.set(title=title, xlabel="Epoch #", ylabel=f"train_{metric} - val_{metric}")
@@ -51,8 +51,3 @@ def draw_gap(history, metric="loss", axes=None, higher_is_better=None):
         hatched += ", or is of unknown error"
     axes.legend(title=hatched)
     return axes
-
-
-def label_of(name):
-    reason = PARTS[name].reason
-    return name.replace("_", " ") + (f" (reason {reason})" if reason else "")

@@ -10,8 +10,7 @@ import numpy as np
 
 # The heading in the table ("/" begins its second line), the tutorial's number of the
 # reason, the color (Paul Tol's, for the color blind, too), why the training does worse
-# than the validation, and why better. The last row is both before it, where only
-# held-out data could tell them apart.
+# than the validation, and why better. The last row is both before it in one.
 Part = namedtuple("Part", "heading reason color worse better")
 # fmt: off
 PARTS = {
@@ -43,13 +42,8 @@ PARTS = {
 def parts_by_measurement(measured):
     """The part that each measurement begins: its difference to the next one.
 
-    Args:
-        measured: the names of what was measured after the epochs.
-
-    Returns:
-        A dict in the order of measurement, from the name of a measurement (`""` is what
-        `fit` reports of the epoch itself) to that of a part. The last part ends with
-        what `fit` reports of the validation.
+    In the order of measurement, from `""`, what `fit` reports of the epoch itself. The
+    last part ends with what it reports of the validation.
     """
     parts = {"": "timing"}
     if "fit_data" in measured:
@@ -58,11 +52,8 @@ def parts_by_measurement(measured):
     if "batch_statistics" in measured:
         parts["batch_statistics"] = "batch_normalization"
     if "held_out" in measured:
-        parts["inference_mode"] = "memorization"
-        parts["held_out"] = "data"
-    else:
-        parts["inference_mode"] = "memorization_and_data"
-    return parts
+        return parts | {"inference_mode": "memorization", "held_out": "data"}
+    return parts | {"inference_mode": "memorization_and_data"}
 
 
 def key(measurement, metric):
@@ -119,34 +110,22 @@ def measurements(history, metric="loss") -> dict[str, np.ndarray]:
 def standard_errors(history, metric="loss") -> dict[str, np.ndarray]:
     """The standard errors of the parts, by the names of `PARTS`; `nan` if unknown.
 
-    `memorization_and_data` is always there: of training and validation measured alike,
-    whatever is held out. `validation` is that of the validation's own mean.
+    `memorization_and_data` is always there: of training and validation measured alike.
+    `validation` is that of the validation's own mean.
     """
     parts = split_gap(history, metric)
-    unknown = np.full(len(parts["timing"]), np.nan)
     history = getattr(history, "history", history)
+    unknown = np.full(len(parts["timing"]), np.nan)
     errors = {}
     for name in [*parts, "memorization_and_data", "validation"]:
-        error = np.array(history.get(error_key(name, metric), unknown), float)
+        error = np.array(history.get(error_key(name, metric), []), float)
         errors[name] = error if len(error) == len(unknown) else unknown
     return errors
-
-
-def numbers_of_epochs(history, metric="loss"):
-    """The numbers of the epochs, from 1; of a resumed training as `fit` counts them."""
-    epochs = len(measurements(history, metric)[""])
-    numbers = np.array(getattr(history, "epoch", []), int) + 1
-    return numbers if len(numbers) == epochs else np.arange(1, epochs + 1)
 
 
 def may_be_chance(part, error):
     """Whether a part is within two standard errors of zero, or these are unknown."""
     return ~(np.abs(part) > 2 * error)
-
-
-def is_probable(part, error):
-    """Whether a part is within three standard errors of zero, if not within two."""
-    return ~may_be_chance(part, error) & (np.abs(part) <= 3 * error)
 
 
 def count_copies(x_train, x_val) -> int:

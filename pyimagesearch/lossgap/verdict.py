@@ -3,7 +3,7 @@
 import numpy as np
 
 from . import reading
-from .parts import is_probable, may_be_chance
+from .parts import may_be_chance
 
 # Smaller than this, a number is printed as 0.0000.
 ZERO = 5e-5
@@ -40,23 +40,26 @@ def verdict(gap):
 
     Each is said only if its fact holds beyond chance, and names what else it may be.
     """
-    best = reading.best_epoch(gap)
-    facts, lines = [measured_alike(gap), *lines_of_best(gap, best)], []
+    facts, lines = [measured_alike(gap), *lines_of_best(gap)], []
     if reading.was_better_within(gap):
         lines.append(SORTED.format(abs(gap.parts["timing"][-1])))
-    if reading.moving_averages_cost_much(gap, best):
+    if reading.moving_averages_cost_much(gap):
         lines.append(MOVING_AVERAGES.format(abs(gap.parts["batch_normalization"][-1])))
-    rise = lines_of_rise(gap, best)
-    lines += rise + lines_of_comparisons(gap, best)
-    if reading.was_so_from_the_start(gap, best):
+    rise = lines_of_rise(gap)
+    lines += rise + lines_of_comparisons(gap)
+    if reading.was_so_from_the_start(gap):
         lines.append(PREPARATION_FIRST)
     if not rise and not reading.has_improved(gap):
         lines.append(NOT_IMPROVED.format(gap.metric))
-    return facts + (lines or [no_fault(gap)])
+    if not lines:
+        measured = max(abs(gap.values[x][-1]) for x in ("inference_mode", "val"))
+        is_small = gap.alike().error <= reading.LARGE * measured
+        lines = [NO_FAULT if is_small else UNSURE]
+    return facts + lines
 
 
 def probably(worse):
-    return "probably " if is_probable(*worse) else ""
+    return "" if worse.is_sure() or (-worse).is_sure() else "probably "
 
 
 def measured_alike(gap):
@@ -70,19 +73,20 @@ def measured_alike(gap):
         how = f"{abs(difference):.4f} {side} the validation's, by an unknown error"
     elif may_be_chance(*worse):
         how += ", which may be chance"
-    start = "Measured alike (inference mode, after the epoch), the training data's"
-    return f"{start} {gap.metric} is {value:.4f},\n{how}."
+    alike = "Measured alike (inference mode, after the epoch)"
+    return f"{alike}, the training data's {gap.metric} is {value:.4f},\n{how}."
 
 
-def lines_of_best(gap, best):
+def lines_of_best(gap):
     """Where the validation was best, and whether it has clearly got worse since."""
-    values, (rise, _, _) = gap.values["val"], reading.since(gap, best)
+    values, best = gap.values["val"], gap.best
     if len(values) == 1:
         return []
     line = f"val_{gap.metric} was {'highest' if gap.higher_is_better else 'lowest'} in "
     if best == len(values) - 1:
         return [f"{line}the last epoch."]
     line += f"epoch {gap.epochs[best]} of {gap.epochs[-1]} ({values[best]:.4f}), and"
+    rise, _, _ = reading.since_best(gap)
     if not rise.is_clear():
         return [f"{line} has not clearly {risen(gap)} since."]
     return [f"{line} has {probably(rise)}{risen(gap)} by {rise.by:.4f} since."]
@@ -92,9 +96,9 @@ def risen(gap):
     return "fallen" if gap.higher_is_better else "risen"
 
 
-def lines_of_rise(gap, best):
+def lines_of_rise(gap):
     """Where the validation has clearly got worse: whether the training data have, too."""
-    validation, training, _ = reading.since(gap, best)
+    validation, training, _ = reading.since_best(gap)
     if not validation.is_clear():
         return []
     lines, its = [], "the training data's"
@@ -102,22 +106,21 @@ def lines_of_rise(gap, best):
         its += " with each batch's own statistics"
     if training.is_sure():
         lines.append(TRAINING_TOO.format(its.capitalize(), risen(gap), training.by))
-    if reading.goes_apart(gap, best):
+    if reading.goes_apart(gap):
         subject = "But it" if lines else its.capitalize()
         lines.append(NOT_HALF_AS_MUCH.format(subject, risen(gap), gap.metric))
-    elif not lines and not reading.moving_averages_explain(gap, best):
+    elif not lines and not reading.moving_averages_explain(gap):
         lines.append(CANNOT_BE_TOLD.format(its))
     return lines
 
 
-def lines_of_comparisons(gap, best):
+def lines_of_comparisons(gap):
     """Which data clearly do better than others, and what that may come from."""
-    training, held_out = "training data", "held-out data"
-    validation = "validation's data"
-    pairs = [(training, validation, gap.alike())]
+    training, held_out, val = "training data", "held-out data", "validation's data"
+    pairs = [(training, val, gap.alike())]
     if "held_out" in gap.values:
         apart = [(training, held_out, gap.part("memorization"))]
-        apart.append((held_out, validation, gap.part("data")))
+        apart.append((held_out, val, gap.part("data")))
         pairs = [x for x in apart if not may_be_chance(*x[2])] or pairs
     lines = []
     for first, second, worse in pairs:
@@ -126,12 +129,6 @@ def lines_of_comparisons(gap, best):
             lines.append(EASIER.format(*names))
         elif (-worse).is_clear() and first == held_out:
             lines.append(HARDER.format(*names))
-        elif (-worse).is_clear() and not reading.goes_apart(gap, best):
+        elif (-worse).is_clear() and not reading.goes_apart(gap):
             lines.append(KNOWN.format(*names))
     return lines
-
-
-def no_fault(gap):
-    """That nothing shows a fault, or that this cannot be said."""
-    measured = max(abs(gap.values["inference_mode"][-1]), abs(gap.values["val"][-1]))
-    return NO_FAULT if gap.alike().error <= reading.LARGE * measured else UNSURE

@@ -19,9 +19,8 @@ def table(history, metric="loss") -> str:
     gap = Gap(history, metric)
     columns = {metric: gap.values[""], f"val_{metric}": gap.values["val"]}
     columns |= {"gap": gap.total, **gap.parts}
-    names = ["epoch", *columns]
-    headings = [PARTS[x].heading if x in PARTS else f"/{x}" for x in names]
-    rows = [*zip(*(heading.split("/", 1) for heading in headings))]
+    headings = [PARTS[x].heading if x in PARTS else f"/{x}" for x in columns]
+    rows = [*zip(*(heading.split("/", 1) for heading in ["/epoch", *headings]))]
     for epoch, numbers in zip(gap.epochs, zip(*columns.values())):
         rows.append([f"{epoch}", *(f"{number:.4f}" for number in numbers)])
     errors = [in_digits(gap.errors[name][-1]) for name in gap.parts]
@@ -52,7 +51,7 @@ def in_words(history, metric="loss", higher_is_better=None) -> str:
         lines.append(UNKNOWN_ERRORS)
     if not gap.all_is_measured:
         lines.append(MORE)
-    not_finite = what_is_not_finite(getattr(history, "history", history), gap)
+    not_finite = what_is_not_finite(gap)
     lines += [not_finite] if not_finite else verdict(gap)
     return "\n".join(lines)
 
@@ -68,19 +67,18 @@ def lines_of_epoch(gap, epoch):
     sense = "" if gap.metric == "loss" else f" ({better} is better{unsure})"
     both = f"the training {gap.metric} is {size} the validation {gap.metric}{sense}"
     lines = [f"In epoch {gap.epochs[epoch]} {both}:"]
-    towards = {name: part[epoch] * np.sign(total) for name, part in gap.parts.items()}
-    nothing = [name for name in towards if abs(towards[name]) < ZERO]
-    largest_first = sorted(towards, key=lambda name: -abs(towards[name]))
-    largest_first = [name for name in largest_first if name not in nothing]
-    makes_it = [name for name in largest_first if towards[name] > 0]
-    against_it = [name for name in largest_first if towards[name] <= 0]
+    sizes = {name: abs(part[epoch]) for name, part in gap.parts.items()}
+    largest_first = sorted(sizes, key=sizes.get, reverse=True)
+    parts = [name for name in largest_first if sizes[name] >= ZERO]
+    makes_it = [name for name in parts if gap.parts[name][epoch] * total > 0]
+    against_it = [name for name in parts if name not in makes_it]
     lines += [line_of_part(gap, name, epoch) for name in makes_it]
     if makes_it and against_it:
         lines.append("  against it:")
     lines += [line_of_part(gap, name, epoch) for name in against_it]
+    nothing = [name.replace("_", " ") for name in sizes if name not in parts]
     if nothing:
-        names = ", ".join(name.replace("_", " ") for name in nothing)
-        lines.append(f"  to four decimals 0: {names}")
+        lines.append(f"  to four decimals 0: {', '.join(nothing)}")
     return lines
 
 
@@ -103,17 +101,16 @@ def reason(name, worse):
     return f"{probably(worse)}{why}"
 
 
-def what_is_not_finite(history, gap):
+def what_is_not_finite(gap):
     """The first epoch in which a loss, or else the metric, is not finite, if there is."""
     data = {"held_out": "held-out", "val": "validation"}
     for metric in ("loss", gap.metric):
-        keys = {name: key(name, metric) for name in gap.values}
-        finite = {x: np.isfinite(history[keys[x]]) for x in keys if keys[x] in history}
-        epochs = np.flatnonzero(~np.all(list(finite.values()), axis=0))
+        sides = {key(name, metric): data.get(name, "training") for name in gap.values}
+        broken = {x: ~np.isfinite(gap.history[x]) for x in sides if x in gap.history}
+        epochs = np.flatnonzero(np.any(list(broken.values()), axis=0))
         if len(epochs) > 0:
-            broken = [name for name in finite if not finite[name][epochs[0]]]
-            sides = dict.fromkeys(data.get(name, "training") for name in broken)
-            which = " and ".join(f"the {side} {metric}" for side in sides)
-            are = "is" if len(sides) == 1 else "are"
-            return NOT_FINITE.format(gap.epochs[epochs[0]], f"{which} {are}")
+            names = [f"the {sides[x]} {metric}" for x in broken if broken[x][epochs[0]]]
+            names = list(dict.fromkeys(names))  # each once
+            which = " and ".join(names) + (" is" if len(names) == 1 else " are")
+            return NOT_FINITE.format(gap.epochs[epochs[0]], which)
     return ""

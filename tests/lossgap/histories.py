@@ -4,12 +4,6 @@ import numpy as np
 
 from pyimagesearch.lossgap.parts import error_key, key, parts_by_measurement
 
-OPTIONAL = {
-    "fit_data": "augmentation_and_weights",
-    "batch_statistics": "batch_normalization",
-    "held_out": "data",
-}
-
 
 def course(metric="loss", sign=1, error=0.01, errors=None, share=1.0, **values):
     """A history of what was measured (`reported` by `fit`, ...), times `sign`.
@@ -33,8 +27,8 @@ def course(metric="loss", sign=1, error=0.01, errors=None, share=1.0, **values):
 
 def history(metric="loss", error=0.001, errors=None, val=1.0, **parts):
     """A history whose gap has these parts, and else zeros."""
-    measured = [name for name, part in OPTIONAL.items() if part in parts]
-    names = parts_by_measurement(measured)
+    every = parts_by_measurement(["fit_data", "batch_statistics", "held_out"])
+    names = parts_by_measurement([name for name in every if every[name] in parts])
     total = np.full(len(next(iter(parts.values()))), val)
     values = {"val": total}
     for name, part in reversed(names.items()):

@@ -7,7 +7,7 @@ from conftest import ROOT
 from histories import SIX, THREE
 
 from pyimagesearch.lossgap import count_copies, split_gap, standard_errors
-from pyimagesearch.lossgap.parts import PARTS, parts_by_measurement
+from pyimagesearch.lossgap.parts import PARTS
 
 
 def test_the_parts_are_what_each_loss_is_above_the_next_and_add_up_to_the_gap():
@@ -22,28 +22,23 @@ def test_the_parts_are_what_each_loss_is_above_the_next_and_add_up_to_the_gap():
         for name, part in parts.items():
             np.testing.assert_allclose(part, expected[name])
         np.testing.assert_allclose(sum(parts.values()), [0.1, -0.05])
+    assert list(PARTS) == [*six, "memorization_and_data"]
 
 
-def test_the_list_of_parts_is_in_the_order_of_measurement():
-    measured = ["fit_data", "batch_statistics", "held_out"]
-    assert list(PARTS)[:-1] == list(parts_by_measurement(measured).values())
-    assert list(PARTS)[-1] in parts_by_measurement([]).values()
+NOT_MEASURED = [
+    *[(THREE | {name: []}, "loss", rf"\(missing: {name}; .*LossGap") for name in THREE],
+    (THREE | {"loss": [0.4]}, "loss", r"\(missing: loss; measured: loss\): give `fit`"),
+    (THREE | {"loss": [[1], [2]]}, "loss", "not one number for each epoch"),
+    ({}, "loss", "missing: loss, training_mode_loss, .*measured: none"),
+    (THREE, "auc", "gap of auc .*missing: auc, .*measured: loss"),
+    ({"training_mode_my_mode_acc": [1]}, "loss", "measured: my_mode_acc"),
+]
 
 
-@pytest.mark.parametrize("name", THREE)
-def test_what_was_not_measured_in_each_epoch_cannot_be_split(name):
-    for short in ([], [0.4]):
-        with pytest.raises(
-            ValueError, match=rf"\(missing: {name}; .*\): give .*LossGap"
-        ):
-            split_gap({**THREE, name: short})
-    with pytest.raises(ValueError, match="loss, training_mode_loss.*measured: none"):
-        split_gap({})
-    with pytest.raises(ValueError, match="gap of auc .*missing: auc, .*measured: loss"):
-        split_gap(THREE, "auc")
-    others = {"training_mode_my_mode_acc": [1]}
-    with pytest.raises(ValueError, match="measured: my_mode_acc"):
-        split_gap(others)
+@pytest.mark.parametrize("history, metric, message", NOT_MEASURED)
+def test_what_was_not_measured_in_each_epoch_cannot_be_split(history, metric, message):
+    with pytest.raises(ValueError, match=message):
+        split_gap(history, metric)
 
 
 def test_an_error_that_is_not_there_is_unknown():
@@ -65,14 +60,11 @@ def test_images_copied_from_one_set_into_the_other_are_counted():
 
 def test_words_and_numbers_need_neither_tensorflow_nor_matplotlib():
     program = (
-        "import sys; from pyimagesearch.lossgap import in_words, split_gap, table\n"
-        f"history = {THREE}\n"
-        "print(table(history), in_words(history), split_gap(history))\n"
+        "import sys, pyimagesearch.lossgap as folder\n"
+        f"print(folder.table({THREE}), folder.in_words({THREE}))\n"
         "assert not {'keras', 'tensorflow', 'matplotlib'} & set(sys.modules)\n"
-        "import pyimagesearch.lossgap as folder\n"
-        "print(hasattr(folder, 'no such name'), folder.__all__)"
+        "assert not hasattr(folder, 'no such name')"
     )
     command = [sys.executable, "-c", program]
     ran = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
     assert "In epoch 1 the training loss" in ran.stdout
-    assert "False ['LossGap', 'count_copies', 'draw_gap'," in ran.stdout
