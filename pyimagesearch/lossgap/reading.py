@@ -53,7 +53,7 @@ class Gap:
         # The index of the validation's best epoch, of equal ones the latest.
         latest_first = self.sign * self.values["val"][::-1]
         self.best = len(self.epochs) - 1 - np.argmin(latest_first)
-        self.all_is_measured = np.min(self.history.get("measured_share", 1)) == 1
+        self.all_is_measured = np.min(self.history.get("measured_share", 0)) == 1
 
     def part(self, name, epoch=-1):
         """How much worse the training does because of this part."""

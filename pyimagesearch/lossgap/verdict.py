@@ -9,13 +9,13 @@ from .parts import may_be_chance
 ZERO = 5e-5
 
 SORTED = """In the last epoch the batches did better by {:.4f} as they came than after it, and the validation
-has not got worse as much: so it goes where data are sorted or badly mixed (a larger shuffle buffer
+has not got worse as much. This happens where data are sorted or badly mixed (a larger shuffle buffer
 helps), or where the learning rate rises within each epoch, or is too large."""
 MOVING_AVERAGES = """Batch normalization makes inference worse: its moving averages cost the training data {:.4f}.
 They lag (more updates, a smaller momentum of BatchNormalization, or computing them anew helps),
 or the batches of `fit` are very small, or each of its own kind (sorted data)."""
 TRAINING_TOO = "{} has {}, too, by {:.4f}: a smaller learning rate, for example."
-NOT_HALF_AS_MUCH = """{} has not {} half as much: so it goes
+NOT_HALF_AS_MUCH = """{} has not {} half as much. This happens
 where a network overfits (keep the best epoch, more data, augmentation or dropout), where the
 validation's data are drawn or prepared otherwise, or where val_{} only goes up and down."""
 CANNOT_BE_TOLD = "Whether {} has, too, cannot be told: keep the best epoch."
@@ -25,6 +25,7 @@ EASIER = """The {1} {2}do better than the {0}, measured alike: look at the split
 at copies (`count_copies`), and at how both are labelled, prepared, augmented and weighted."""
 KNOWN = """The {0} {2}do better than the {1}, measured alike: the network knows them,
 as most do, or the {1} are harder, or prepared or weighted otherwise."""
+WHICH = "Held-out data (`held_out`) would tell which."
 HARDER = "The {0} {2}do better than the {1}: these are harder, or prepared or weighted otherwise."
 NOT_IMPROVED = """The training data's {} has not clearly improved in or since the first epoch: nothing is learnt, or too
 little for its error (look at the labels, the last layer with its loss, and the learning rate),
@@ -73,7 +74,7 @@ def measured_alike(gap):
         how = f"{abs(difference):.4f} {side} the validation's, by an unknown error"
     elif may_be_chance(*worse):
         how += ", which may be chance"
-    alike = "Measured alike (inference mode, after the epoch)"
+    alike = "Measured alike (inference mode, after the last epoch)"
     return f"{alike}, the training data's {gap.metric} is {value:.4f},\n{how}."
 
 
@@ -87,6 +88,8 @@ def lines_of_best(gap):
         return [f"{line}the last epoch."]
     line += f"epoch {gap.epochs[best]} of {gap.epochs[-1]} ({values[best]:.4f}), and"
     rise, _, _ = reading.since_best(gap)
+    if np.isnan(rise.error):
+        return [f"{line} whether it has {risen(gap)} since cannot be told."]
     if not rise.is_clear():
         return [f"{line} has not clearly {risen(gap)} since."]
     return [f"{line} has {probably(rise)}{risen(gap)} by {rise.by:.4f} since."]
@@ -131,4 +134,5 @@ def lines_of_comparisons(gap):
             lines.append(HARDER.format(*names))
         elif (-worse).is_clear() and not reading.goes_apart(gap):
             lines.append(KNOWN.format(*names))
+            lines += [] if "held_out" in gap.values else [WHICH]
     return lines

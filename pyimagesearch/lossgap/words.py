@@ -49,7 +49,7 @@ def in_words(history, metric="loss", higher_is_better=None) -> str:
         lines.append(ERRORS)
     if np.isnan([gap.errors[name][epochs] for name in gap.parts]).any():
         lines.append(UNKNOWN_ERRORS)
-    if not gap.all_is_measured:
+    if epochs and not gap.all_is_measured:
         lines.append(MORE)
     not_finite = what_is_not_finite(gap)
     lines += [not_finite] if not_finite else verdict(gap)
