@@ -33,7 +33,7 @@ def parse_arguments(argv):
     add("--learning-rate", type=positive, default=1e-2, help=f"initial rate, {default}")
     add("--seed", type=at_least(0), help="a number that makes a run repeatable")
     text = "measure the gap on N training images (default: %(const)s)"
-    add("--explain", type=at_least(1), nargs="?", const=10_000, metavar="N", help=text)
+    add("--explain", type=at_least(1), nargs="?", const=6_400, metavar="N", help=text)
     add("--hold-out", type=at_least(1), metavar="N", help="images only to measure")
     args = parser.parse_args(argv)
     if args.hold_out and args.explain is None:

@@ -200,7 +200,7 @@ def test_the_defaults_are_the_tutorials(path):
     none = dict.fromkeys(["seed", "explain", "hold_out"])
     assert args == {"history": path} | tutorials | none
     args = fashion_mnist.parse_arguments(["-i", str(path), "--explain"])
-    assert args.explain == 10_000  # as many as there are test images
+    assert args.explain == 6_400  # 200 batches
 
 
 @pytest.mark.parametrize(

@@ -71,7 +71,7 @@ class LossGap(keras.callbacks.Callback):
     - `fit(epochs=1)` in a loop gives a history each: join their lists, name by name.
     """
 
-    async_safe = True  # Keras may call it late for a batch: each has its own place
+    async_safe = True  # on_test_batch_end may be called late: each batch has its place
 
     def __init__(self, steps=100, held_out=None, plain=None, fit_data=None):
         super().__init__()

@@ -49,14 +49,6 @@ def are_alike(values):
     return np.ptp(values) <= ROUNDING * np.max(np.abs(values))
 
 
-def finite_population_correction(share):
-    """`1 - n / N`: of batches drawn without replacement, all of them leave no error.
-
-    Source: Cochran, Sampling Techniques, 2.6.
-    """
-    return 1 - share
-
-
 def of_draw(batches):
     """Of a mean of n batches out of endlessly many: `s²/n`.
 
@@ -67,10 +59,14 @@ def of_draw(batches):
 
 
 def of_mean(batches):
-    """Of a mean whose pass draws nothing, as in inference mode: `(1 - n / N) s²/n`."""
+    """Of a mean whose pass draws nothing, as in inference mode: `(1 - n / N) s²/n`.
+
+    Of batches drawn without replacement, all of them leave no error. Source: Cochran,
+    Sampling Techniques, 2.6.
+    """
     if batches.share == 1:
         return 0.0  # of a single batch, too, whose variance is unknown
-    return finite_population_correction(batches.share) * of_draw(batches)
+    return (1 - batches.share) * of_draw(batches)
 
 
 def of_other_examples(batches, training, in_mean):

@@ -101,7 +101,7 @@ def measurements(history, metric="loss") -> dict[str, np.ndarray]:
         raise ValueError(
             f"the gap of {metric} was not measured in each epoch (missing: "
             f"{', '.join(missing)}; measured: {', '.join(others) or 'none'}): give "
-            "`fit` validation data, validation_freq=1 and, from the start, LossGap"
+            "`fit` validation data, validation_freq=1 and LossGap as its first callback"
         )
     values = {name: np.array(values[name], float) for name in names}
     return {name: np.where(np.isfinite(x), x, np.nan) for name, x in values.items()}
