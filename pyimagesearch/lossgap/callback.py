@@ -48,17 +48,16 @@ class LossGap(keras.callbacks.Callback):
     It stands first: others see what it measures, and have not changed the weights then.
 
     Args:
-        steps: how many batches of each epoch to keep and measure, chosen at random; all
-            of them if None. These, and as many of the validation, are what it costs in
-            memory, and two to six passes over them in time.
+        steps: how many batches of an epoch to keep and measure, at random; None is all.
+            They, and as many of the validation, are what it costs in memory; two to six
+            passes over them in time.
         held_out: examples from the same source as the training data, but never given to
-            `fit`: arrays `(x, y)` or `(x, y, sample_weight)`, or a shuffled data set, of
-            which the first `steps` batches are read after each epoch.
+            `fit`: arrays `(x, y)`, `(x, y, sample_weight)`, or a shuffled data set, whose
+            first `steps` batches are read after each epoch.
         plain: the training examples once more, prepared as the validation's, if `fit`
             has them augmented; in the same forms. (Augmentation layers inside the model
             are regularization.)
-        fit_data: another draw of the augmented data, with a seed of its own, to measure
-            instead of the batches of `fit`, whose very noise the network knows.
+        fit_data: another draw of augmented data, to measure instead of `fit`'s batches.
 
     Limits:
     - Nothing is changed in the training, but for `keras.random` without a seed,
@@ -126,7 +125,7 @@ class LossGap(keras.callbacks.Callback):
 
     def on_test_batch_begin(self, batch, logs=None):
         if batch == 0:  # when the other callbacks have begun the test, too
-            self.weights = sums_of_weights(self.model)
+            self.weights = norms_of_weights(self.model)
 
     def on_test_batch_end(self, batch, logs=None):
         self.validation_logs[batch] = logs
@@ -137,7 +136,7 @@ class LossGap(keras.callbacks.Callback):
         at_once = self.model.steps_per_execution
         self.training.take(self.executions * at_once)
         self.validation.take(len(self.validation_logs) * at_once)
-        weights = sums_of_weights(self.model)
+        weights = norms_of_weights(self.model)
         if not np.array_equal(self.weights, weights, equal_nan=True):
             warn(OTHER_WEIGHTS)
         if self.is_first_epoch:
@@ -186,5 +185,6 @@ class LossGap(keras.callbacks.Callback):
             warn(f"the validation's data are unlike those of `fit` ({found}): {UNLIKE}")
 
 
-def sums_of_weights(model):
-    return [np.sum(x) for x in model.get_weights()]
+def norms_of_weights(model):
+    # Not sums: gradients of a softmax leave those of its weights as they are.
+    return [np.linalg.norm(x) for x in model.get_weights()]
