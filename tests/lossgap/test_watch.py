@@ -208,8 +208,8 @@ def test_executions_of_more_steps_than_are_kept_or_than_an_epoch_has():
     eager(model, rate=0.0, steps_per_execution=4)
     batches = data_set(FEW, 4).repeat()
     loss_gap = LossGap(steps=2)
-    options = {"steps_per_epoch": 6, "epochs": 3, "validation_data": FEW}
-    history = fit(model, batches, loss_gap, **options)
+    options = {"steps_per_epoch": 6, "validation_data": data_set(FEW, 16)}
+    history = fit(model, batches, loss_gap, epochs=3, **options)
     # Keras has whole executions: 8 batches an epoch.
     assert history["measured_share"] == [2 / 8] * 3
 
