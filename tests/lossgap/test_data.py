@@ -53,6 +53,8 @@ def test_labels_have_the_shape_and_the_dtype_that_keras_gives_them():
     expected = model.evaluate(X, y, verbose=0)
     for name in ("held_out_loss", "inference_mode_loss"):
         assert history[name] == [pytest.approx(expected, rel=1e-4)]
+    spec = Given("held_out", (X, y), 32, None).data.element_spec[1]
+    assert spec.shape.as_list() == [None, 1]
 
 
 def test_steps_of_arrays_are_other_random_examples_in_each_pass():
@@ -77,6 +79,7 @@ def test_plain_examples_are_the_same_batches_in_all_modes():
     model = network(layers.BatchNormalization(), rate=0.0)
     loss_gap = LossGap(plain=FEW, fit_data=(*FEW, np.ones(64)))
     history = fit(model, BATCHES, loss_gap, validation_data=FEW)
+    assert loss_gap.passes.given["plain"].kept == []  # it takes no memory any more
     parts = split_gap(history)
     assert parts["regularization"] == pytest.approx(0, abs=1e-5)
     assert history["regularization_error"][0] < 1e-5

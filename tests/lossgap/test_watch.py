@@ -205,13 +205,13 @@ def test_a_sample_is_of_its_own_epoch_in_its_order_and_then_let_go(steps_per_epo
 
 def test_executions_of_more_steps_than_are_kept_or_than_an_epoch_has():
     model = network(rate=0.0)
-    eager(model, rate=0.0, steps_per_execution=4)
+    eager(model, rate=0.0, steps_per_execution=8)
     batches = data_set(FEW, 4).repeat()
     loss_gap = LossGap(steps=2)
-    options = {"steps_per_epoch": 6, "validation_data": data_set(FEW, 16)}
+    options = {"steps_per_epoch": 12, "validation_data": data_set(FEW, 8)}
     history = fit(model, batches, loss_gap, epochs=3, **options)
-    # Keras has whole executions: 8 batches an epoch.
-    assert history["measured_share"] == [2 / 8] * 3
+    # Keras has whole executions: 16 batches an epoch.
+    assert history["measured_share"] == [2 / 16] * 3
 
 
 def test_an_epoch_that_is_stopped_is_measured_as_far_as_it_went():
