@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from .data import untuned
+from .measure import evaluate
 from .metrics import is_mean, is_of_keras, metrics_by_name
 from .stack import warn
 
@@ -35,13 +36,13 @@ class BatchSizes:
         self.names = may_depend_on_batch(model)
         self.differ = set()
 
-    def compare(self, training, validation, evaluate):
+    def compare(self, training, validation, mode):
         """Warn of each metric that differs, once: F1 is 0 in many a first epoch.
 
         Args:
             training: the `Watch` of `fit`, which has taken its sample.
             validation: that of the validation.
-            evaluate: measures so many batches of a data set in inference mode.
+            mode: the `Mode` of inference.
         """
         names = [name for name in self.names if name not in self.differ]
         sizes = training.batch_size, validation.batch_size
@@ -54,8 +55,8 @@ class BatchSizes:
         examples = training.data.unbatch().take(n)
         both = []
         for size in sizes:
-            recorder = evaluate(untuned(examples.batch(size)), math.ceil(n / size))
-            both.append(recorder.logs[-1])
+            batches = untuned(examples.batch(size))
+            both.append(evaluate(mode, batches, math.ceil(n / size)).logs[-1])
         for name in names:
             ours, others = (logs.get(name) for logs in both)
             if not np.isscalar(ours):

@@ -5,7 +5,7 @@ import numpy as np
 
 from .batch_size import BatchSizes
 from .epoch import Epoch
-from .metrics import number_of_examples
+from .metrics import Recorder, number_of_examples
 from .modes import check_own_steps
 from .passes import Passes
 from .stack import running_fit, warn
@@ -142,18 +142,13 @@ class LossGap(keras.callbacks.Callback):
         if self.is_first_epoch:
             self.is_first_epoch = False
             self.warn_of_other_data()
-        # Of the validation, as nothing has been measured since.
-        examples = number_of_examples(self.model) / len(self.validation_logs)
-        recorders = self.passes.measure()  # after which the shares are known
-        measured = Epoch(
-            recorders,
-            self.passes.shares(),
-            [self.validation_logs[batch] for batch in sorted(self.validation_logs)],
-            examples or np.nan,
-            self.training.batches,
-            self.given,
-        )
-        self.batch_sizes.compare(self.training, self.validation, self.passes.evaluate)
+        validated = Recorder(self.model, share=1.0)
+        validated.logs = [x for _, x in sorted(self.validation_logs.items())]
+        validated.examples = number_of_examples(validated.metrics.get("loss"))
+        recorders = self.passes.measure()
+        measured = Epoch(recorders, validated, self.training.batches, self.given)
+        inference_mode = self.passes.inference_mode
+        self.batch_sizes.compare(self.training, self.validation, inference_mode)
         self.training.let_go()
         self.validation.let_go()
         for metric in measured.metrics(logs):
@@ -164,7 +159,7 @@ class LossGap(keras.callbacks.Callback):
                 logs.update(values)
             else:
                 self.record(values)
-        self.record({"measured_share": self.passes.share_of_fit()})
+        self.record({"measured_share": measured.share_of_fit()})
 
     def record(self, values):
         for name, value in values.items():

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from .errors import Batches, errors_of_parts
-from .metrics import COUNTS, values_of_batches
+from .errors import errors_of_parts
+from .metrics import COUNTS
 from .parts import error_key, key, parts_by_measurement
 
 
@@ -12,24 +12,24 @@ class Epoch:
 
     Args:
         recorders: the `Recorder` of each pass, by its name, in their order.
-        shares: of all batches, the share `n / N` that each pass has measured.
-        validation: the logs after each batch of the validation, in their order.
-        examples: how many are in what one of these is of.
+        validation: that of the validation itself, which has no sums.
         batches: how many `fit` has trained on.
         given: the names of what LossGap was given.
     """
 
-    def __init__(self, recorders, shares, validation, examples, batches, given):
-        self.recorders, self.shares, self.batches = recorders, shares, batches
-        self.validation, self.examples_of_validation = validation, examples
-        self.given = given
+    def __init__(self, recorders, validation, batches, given):
+        self.sample = recorders.pop("validation_sample", None)
+        self.recorders, self.validation = recorders, validation
+        self.batches, self.given = batches, given
 
-    def names(self):
-        return [name for name in self.recorders if name != "validation"]
+    def share_of_fit(self):
+        """The smallest share of the data of `fit`, or of what stands for them."""
+        as_fit = self.recorders.get("fit_data", self.recorders["training_mode"])
+        return min(as_fit.share, self.recorders["training_mode"].share)
 
     def metrics(self, logs):
         """The names in the logs of `fit` of all that has a gap: one number, no count."""
-        kinds = self.recorders["inference_mode"].metrics
+        kinds = self.validation.metrics
         names = [name for name in logs if f"val_{name}" in logs]
         names = [name for name in names if not isinstance(kinds.get(name), COUNTS)]
         return [
@@ -41,8 +41,8 @@ class Epoch:
     def values(self, metric):
         """What was measured of a metric, by the names in a history."""
         return {
-            key(name, metric): self.recorders[name].logs[-1].get(metric)
-            for name in self.names()
+            key(name, metric): recorder.logs[-1].get(metric)
+            for name, recorder in self.recorders.items()
         }
 
     def errors(self, metric, depends_on_batch):
@@ -51,14 +51,17 @@ class Epoch:
         `depends_on_batch` leaves the part to the validation unknown, whose batches have
         another size.
         """
-        parts = list(parts_by_measurement(self.names()).values())
+        parts = list(parts_by_measurement(self.recorders).values())
         names = [*parts, "memorization_and_data", "validation"]
         errors = dict.fromkeys(names, np.nan)
-        measured = {name: self.batches_of(name, metric) for name in self.names()}
+        measured = {name: x.batches(metric) for name, x in self.recorders.items()}
         if all(batches is not None for batches in measured.values()):
+            # Of sums, single batches of the validation are known of a sample only.
+            is_from_sums = metric in self.validation.from_sums
+            validation = self.sample if is_from_sums else self.validation
             errors |= errors_of_parts(
                 measured,
-                self.batches_of_validation(metric),
+                validation.batches(metric),
                 self.batches,
                 other_draw="fit_data" in self.given,
                 paired="plain" not in self.given,
@@ -66,22 +69,3 @@ class Epoch:
         if depends_on_batch:
             errors["memorization_and_data"] = errors[parts[-1]] = np.nan
         return {error_key(name, metric): error for name, error in errors.items()}
-
-    def batches_of(self, name, metric):
-        """The `Batches` of a pass, or None where they cannot be known."""
-        recorder = self.recorders[name]
-        values = recorder.values(metric)
-        if values is None:
-            return None
-        losses, share = recorder.values("loss"), self.shares[name]
-        return Batches(values, losses, share, recorder.examples)
-
-    def batches_of_validation(self, metric):
-        """Those of a sample, where single batches say nothing, or those of all."""
-        if metric in self.recorders["inference_mode"].from_sums:
-            return self.batches_of("validation", metric)
-        both = [
-            values_of_batches([logs[name] for logs in self.validation])
-            for name in (metric, "loss")
-        ]
-        return Batches(*both, share=1.0, examples=self.examples_of_validation)

@@ -10,54 +10,24 @@ import tensorflow as tf
 from .metrics import Recorder
 
 
-class Measuring:
-    """Evaluates a model, or one that updates its metrics, and puts it back.
+def evaluate(mode, data, steps, share=np.nan):
+    """Evaluate so many batches in a `Mode`; return the `Recorder` of what each did.
 
-    Args:
-        model: the model, which is built.
+    `share` is what they are of all the batches of their kind, `n / N`.
+
+    Raises:
+        ValueError: if there is no loss.
     """
-
-    def __init__(self, model):
-        self.model = model
-        self.test_function = None
-
-    def evaluate(self, in_mode, data, steps):
-        """Evaluate so many batches; return the `Recorder` of what each batch did.
-
-        Args:
-            in_mode: the model itself, or an `OtherMode` of it.
-            data: a data set of so many batches, or more.
-            steps: how many batches to measure.
-
-        Raises:
-            ValueError: if there is no loss.
-        """
-        recorder = Recorder(self.model)
-        # Not by evaluate's own steps: Keras 3.5 reads one more, if there are replicas.
-        number = tf.data.experimental.assert_cardinality(steps)
-        batches = data.take(steps).apply(number)
-        with unchanged(self.model), self.own_test_function(), quiet():
-            self.model.reset_metrics()
-            in_mode.evaluate(batches, callbacks=[recorder], verbose=0)
-        if not recorder.logs or "loss" not in recorder.logs[-1]:
-            raise ValueError("LossGap: no loss: empty data, or an own test_step")
-        return recorder
-
-    @contextmanager
-    def own_test_function(self):
-        """Compile one for what is measured, a batch at a time.
-
-        That of the validation, used for both, would fit to the shapes of both, which may
-        leave no shape at all.
-        """
-        model = self.model
-        of_validation = model.test_function, model.steps_per_execution
-        model.test_function, model.steps_per_execution = self.test_function, 1
-        try:
-            yield
-        finally:
-            self.test_function = model.test_function
-            model.test_function, model.steps_per_execution = of_validation
+    recorder = Recorder(mode.inner, share)
+    # Not by evaluate's own steps: Keras 3.5 reads one more, if there are replicas.
+    number = tf.data.experimental.assert_cardinality(steps)
+    batches = data.take(steps).apply(number)
+    with unchanged(mode.inner), quiet():
+        mode.inner.reset_metrics()
+        mode.evaluate(batches, callbacks=[recorder], verbose=0)
+    if not recorder.logs:
+        raise ValueError("LossGap: empty data cannot be measured")
+    return recorder
 
 
 @contextmanager

@@ -1,8 +1,12 @@
 """What single batches do to the metrics of a model, and whose errors can be known."""
 
+from functools import cached_property
+
 import keras
 import numpy as np
 import tensorflow as tf
+
+from .errors import Batches
 
 # Keras' metrics that are computed from sums over examples, and change smoothly with
 # these. Not those that jump, as PrecisionAtRecall does, nor counts, as TruePositives.
@@ -38,9 +42,8 @@ def metrics_by_name(model):
     return named
 
 
-def number_of_examples(model):
+def number_of_examples(loss):
     """How many Keras has counted for the mean of the loss; 0 if that is not Keras'."""
-    loss = metrics_by_name(model).get("loss")
     return float(tf.identity(loss.count.value)) if is_mean(loss) else 0.0
 
 
@@ -66,32 +69,44 @@ class Recorder(keras.callbacks.Callback):
 
     These are the `logs` after each batch, with means over the batches until then, and
     the `sums` from which other metrics are computed. It is not `async_safe`, so that
-    Keras waits until they are read. `model` is that of the mode, which updates the
-    metrics of `measured_model`.
+    Keras waits until they are read.
+
+    Args:
+        measured_model: whose metrics are updated; `model` is its `Mode`.
+        share: what the batches are of all that there are, `n / N`.
     """
 
-    def __init__(self, measured_model):
+    def __init__(self, measured_model, share):
         super().__init__()
-        self.measured_model = measured_model
+        self.measured_model, self.share = measured_model, share
         self.logs, self.sums = [], []
 
-    @property
-    def examples(self):
-        """How many are in what one of the logs is of, on average; `nan` if unknown."""
-        return self.count / len(self.logs) or np.nan
+    @cached_property
+    def metrics(self):
+        return metrics_by_name(self.measured_model)
+
+    @cached_property
+    def from_sums(self):
+        return {x: metric for x, metric in self.metrics.items() if is_from_sums(metric)}
 
     def on_test_batch_end(self, batch, logs=None):
-        if not self.logs:
-            self.metrics = metrics_by_name(self.measured_model)
-            self.from_sums = {x: m for x, m in self.metrics.items() if is_from_sums(m)}
         if self.model.distribute_strategy.num_replicas_in_sync > 1:
             # The logs of Keras 3.5 are those of the first replica.
             results = self.model.get_metrics_result()
             logs = {name: np.asarray(x).tolist() for name, x in results.items()}
         self.logs.append(logs)
-        self.count = number_of_examples(self.measured_model)
+        self.examples = number_of_examples(self.model.mean)
         sums = {name: sums_of(metric) for name, metric in self.from_sums.items()}
         self.sums.append(sums)
+
+    def batches(self, name):
+        """The `Batches` of a metric, or None where single ones cannot be known."""
+        values = self.values(name)
+        if values is None:
+            return None
+        # What each of the logs is of: under a strategy several batches.
+        examples = self.examples / len(self.logs) or np.nan
+        return Batches(values, self.values("loss"), self.share, examples)
 
     def values(self, name):
         """The values of the batches, or what takes their place; None if unknown."""

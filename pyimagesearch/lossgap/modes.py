@@ -1,6 +1,6 @@
-"""A model in other modes than its validation's, which is inference mode."""
+"""A model in the modes in which it is measured."""
 
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from inspect import signature
 
@@ -40,20 +40,23 @@ def check_own_steps(model):
         )
 
 
-class OtherMode(keras.Model):
-    """A model whose `evaluate` computes what that of `model` does, in another mode.
+class Mode(keras.Model):
+    """A model whose `evaluate` computes what that of `model` does, in one mode.
 
-    That is training mode or, with `training=False`, inference mode but for batch
-    normalization, which is as it was in training mode.
+    It has a compiled test function of its own: that of the validation, used for both,
+    would fit to the shapes of both, which may leave no shape at all.
+
+    Args:
+        model: the model, which is built.
+        training: whether it is in training mode, and not in inference mode.
+        around: makes the context in which it is called.
     """
 
-    def __init__(self, model, normalization, training):
+    def __init__(self, model, training, around=nullcontext):
         # Under a strategy of several replicas it is compiled where the model was.
         with model.distribute_strategy.scope():
             super().__init__()
-            self.inner = model
-            self.normalization = normalization
-            self.training = training
+            self.inner, self.training, self.around = model, training, around
             self.mean = keras.metrics.Mean()
             self.compile(run_eagerly=model.run_eagerly, jit_compile=model.jit_compile)
         self.built = True  # as `inner` is
@@ -64,7 +67,7 @@ class OtherMode(keras.Model):
         mode = mode_of(self.inner.call, self.training)
         if overrides(self.inner, "train_step"):
             mode = {"training": self.training}  # Keras' layers take it from their model
-        with self.normalization.in_training_mode(note=self.training):
+        with self.around():
             y_pred = self.inner(x, **mode)
         mode = mode_of(self.inner.compute_loss, self.training)
         loss = self.inner.compute_loss(x, y, y_pred, sample_weight, **mode)
@@ -88,25 +91,38 @@ def mode_of(method, training):
 
 
 class BatchNormalizationModes:
-    """The batch normalization layers of a model, and their modes in training mode."""
+    """The batch normalization layers of a model, and their modes in training mode.
+
+    Each may have its own: a frozen one is in inference mode.
+    """
 
     def __init__(self, model):
         self.modes = {}
         layers = model._flatten_layers()  # those inside layers have no public name
         self.layers = [x for x in layers if isinstance(x, BatchNormalization)]
 
-    @contextmanager
-    def in_training_mode(self, note):
-        """Note the mode in which each is called (it may be frozen), or set it."""
+    def noted(self):
+        """A context in which the mode of each call is noted."""
 
-        def call_in_mode(layer, call, *args, training=None, **kwargs):
-            if note:
-                self.modes[layer] = training
+        def note(layer, call, *args, training=None, **kwargs):
+            self.modes[layer] = training
+            return call(*args, **kwargs, **mode_of(call, training))
+
+        return self.called_by(note)
+
+    def repeated(self):
+        """A context in which each is called in the mode that was noted."""
+
+        def repeat(layer, call, *args, training=None, **kwargs):
             return call(*args, **kwargs, **mode_of(call, self.modes.get(layer)))
 
+        return self.called_by(repeat)
+
+    @contextmanager
+    def called_by(self, function):
         # An attribute of the layer hides the method of its class, until it is deleted.
         for layer in self.layers:
-            layer.call = partial(call_in_mode, layer, layer.call)
+            layer.call = partial(function, layer, layer.call)
         try:
             yield
         finally:

@@ -3,12 +3,12 @@
 from collections import namedtuple
 
 from .data import Given, without_weights
-from .measure import Measuring
+from .measure import evaluate
 from .metrics import is_from_sums, metrics_by_name
-from .modes import BatchNormalizationModes, OtherMode
+from .modes import BatchNormalizationModes, Mode
 
-# An `evaluate` of `data`, which are those of a `source` with or without their weights.
-Pass = namedtuple("Pass", "model data source")
+# An `evaluate` in a mode, of `data`: those of a `source` with or without their weights.
+Pass = namedtuple("Pass", "mode data source")
 
 
 class Passes:
@@ -22,12 +22,12 @@ class Passes:
     """
 
     def __init__(self, model, training, given, steps):
-        self.model = model
-        self.measuring = Measuring(model)
-        self.normalization = BatchNormalizationModes(model)
-        self.training_mode = OtherMode(model, self.normalization, training=True)
-        self.statistics = OtherMode(model, self.normalization, training=False)
-        self.training = training
+        self.model, self.training = model, training
+        normalization = BatchNormalizationModes(model)
+        self.training_mode = Mode(model, True, normalization.noted)
+        self.batch_statistics = Mode(model, False, normalization.repeated)
+        self.inference_mode = Mode(model, False)
+        self.has_batch_normalization = bool(normalization.layers)
         self.given = {
             name: Given(name, data, training.batch_size, steps)
             for name, data in given.items()
@@ -51,19 +51,19 @@ class Passes:
         self.passes = {}
         if plain is not as_fit or (as_fit.is_weighted and not weighted):
             self.passes["fit_data"] = Pass(self.training_mode, as_fit.data, as_fit)
-        # Training mode is before the statistics of each batch: it notes in which mode
-        # each batch normalization layer is, which may be frozen, and they repeat that.
+        # Before the statistics of each batch, which repeat what training mode has noted.
         self.passes["training_mode"] = Pass(self.training_mode, data, plain)
-        if self.normalization.layers:
-            self.passes["batch_statistics"] = Pass(self.statistics, data, plain)
-        self.passes["inference_mode"] = Pass(self.model, data, plain)
+        if self.has_batch_normalization:
+            self.passes["batch_statistics"] = Pass(self.batch_statistics, data, plain)
+        self.passes["inference_mode"] = Pass(self.inference_mode, data, plain)
         if "held_out" in self.given:
             held_out = self.given["held_out"]
             data = as_validation(held_out)
-            self.passes["held_out"] = Pass(self.model, data, held_out)
+            self.passes["held_out"] = Pass(self.inference_mode, data, held_out)
         kinds = metrics_by_name(self.model).values()
         if validation is not None and any(map(is_from_sums, kinds)):
-            self.passes["validation"] = Pass(self.model, validation.data, validation)
+            sample = Pass(self.inference_mode, validation.data, validation)
+            self.passes["validation_sample"] = sample
 
     def measure(self, steps=None):
         """Run the passes; return by name the `Recorder` of each.
@@ -74,23 +74,9 @@ class Passes:
         for given in self.given.values():
             given.read(steps)
         recorders = {
-            name: self.measuring.evaluate(model, data, steps or source.steps)
-            for name, (model, data, source) in self.passes.items()
+            name: evaluate(mode, data, steps or source.steps, source.share)
+            for name, (mode, data, source) in self.passes.items()
         }
         for given in self.given.values():
             given.kept = []  # so that they take no memory
         return recorders
-
-    def evaluate(self, data, steps):
-        """Measure so many batches of other data in inference mode."""
-        return self.measuring.evaluate(self.model, data, steps)
-
-    def shares(self):
-        """The share `n / N` of its source's batches that each pass measures, by name."""
-        return {name: one.source.share for name, one in self.passes.items()}
-
-    def share_of_fit(self):
-        """The smallest share of the data of `fit`, or of what stands for them."""
-        names = ["fit_data", "training_mode"]
-        shares = self.shares()
-        return min(shares[name] for name in names if name in shares)

@@ -21,7 +21,7 @@ from helpers import (
 from keras import layers
 
 from pyimagesearch.lossgap import LossGap, split_gap
-from pyimagesearch.lossgap.modes import BatchNormalizationModes, OtherMode
+from pyimagesearch.lossgap.modes import Mode
 
 MODES = {"training_mode_loss", "inference_mode_loss"}
 
@@ -84,7 +84,7 @@ def test_each_mode_is_compiled_as_the_model():
     for option in ("run_eagerly", "jit_compile"):
         model = network()
         model.compile("sgd", LOSS, **{option: True})
-        mode = OtherMode(model, BatchNormalizationModes(model), training=True)
+        mode = Mode(model, training=True)
         assert getattr(mode, option) is True
     # Several steps an execution measure the same.
     eager(model, steps_per_execution=2)
