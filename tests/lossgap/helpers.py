@@ -38,6 +38,12 @@ def network(*hidden, rate=0.01, **dense):
     return eager(model, rate=rate)
 
 
+def f1(y_true, y_pred):
+    """F1 of the first class, as a function of a batch; never 0."""
+    y_true, y_pred = y_true[:, 0], y_pred[:, 0]
+    return 2 * tf.reduce_sum(y_true * y_pred) / tf.reduce_sum(y_true + y_pred)
+
+
 def history_of(model, data, *callbacks, **options):
     """The History of `fit`, by default of data sets that are their own validation."""
     if isinstance(data, tf.data.Dataset):

@@ -103,27 +103,6 @@ def test_each_metric_is_measured_as_evaluate_does_and_sums_have_errors():
         in_words(history, "each_f1")
 
 
-def test_of_several_outputs_and_weighted_metrics_too():
-    image = keras.Input((28, 28, 1))
-    flat = layers.Flatten()(image)
-    outputs = [layers.Dense(10, "softmax", name=name)(flat) for name in ("a", "b")]
-    model = keras.Model(image, outputs)
-    auc = {name: [metrics.AUC(name="auc")] for name in ("a", "b")}
-    weighted = {"a": [metrics.AUC(name="weighted_auc")]}
-    loss = ["categorical_crossentropy"] * 2
-    eager(model, loss, metrics=auc, weighted_metrics=weighted)
-    (x, y), (x_val, y_val) = FEW, TEST
-    options = {"validation_data": (x_val, [y_val, 1 - y_val]), "batch_size": 16}
-    weights = [np.linspace(0, 2, 64)] * 2
-    history = fit(model, (x, [y, 1 - y]), LossGap(), sample_weight=weights, **options)
-    for name in ("a_auc", "b_auc", "a_weighted_auc"):
-        for part, value in split_gap(history, name).items():
-            assert np.isfinite(history[f"{name}_{part}_error"]).all() or value == 0
-    last = "memorization_and_data_error"
-    assert history[f"a_auc_{last}"] != history[f"b_auc_{last}"]
-    assert history["a_weighted_auc_augmentation_and_weights_error"] != [0]
-
-
 def test_a_sample_of_the_validation_has_the_error_of_all_of_it():
     batches = data_set(TEST, 5).shuffle(20, seed=1)
 
