@@ -12,15 +12,16 @@ SORTED = """In the last epoch the batches did better by {:.4f} as they came than
 has not got worse as much. This happens where data are sorted or badly mixed (a larger shuffle buffer
 helps), or where the learning rate rises within each epoch, or is too large."""
 MOVING_AVERAGES = """Batch normalization makes inference worse: its moving averages cost the training data {:.4f}.
-They lag (more updates, a smaller momentum of BatchNormalization, or computing them anew helps),
-or the batches of `fit` are very small, or each of its own kind (sorted data)."""
+They lag (more updates, a smaller momentum of BatchNormalization, or computing them anew helps), or are
+of augmented data where these are not (`plain`), or the batches of `fit` are very small, or each of its
+own kind (sorted data)."""
 TRAINING_TOO = "{} has {}, too, by {:.4f}: a smaller learning rate, for example."
 NOT_HALF_AS_MUCH = """{} has not {} half as much. This happens
 where a network overfits (keep the best epoch, more data, augmentation or dropout), where the
 validation's data are drawn or prepared otherwise, or where val_{} only goes up and down."""
 CANNOT_BE_TOLD = "Whether {} has, too, cannot be told: keep the best epoch."
-PREPARATION_FIRST = """Look at the validation's labels and preparation before all else: half of what it does worse was there
-in its best epoch already."""
+PREPARATION_FIRST = """Half of what the validation does worse was there in its best epoch already: look at its labels and
+preparation before all else; or the training data are few, and were known by heart by then."""
 EASIER = """The {1} {2}do better than the {0}, measured alike: look at the split,
 at copies (`count_copies`), and at how both are labelled, prepared, augmented and weighted."""
 KNOWN = """The {0} {2}do better than the {1}, measured alike: the network knows them,
@@ -32,8 +33,9 @@ little for its error (look at the labels, the last layer with its loss, and the 
 it was at its best before, or it is no measure of this task."""
 UNSURE = """Whether something is at fault cannot be said: an error is unknown, or more than a tenth of what is
 measured."""
-NO_FAULT = """Nothing shows a fault in the gap: measured alike, both cannot be told apart. If they are not good
-enough: more epochs, less regularization, a larger network or another learning rate."""
+NO_FAULT = """Nothing shows a fault in the gap: measured alike, both cannot be told apart, as copies could not, either
+(`count_copies`). If they are not good enough: more epochs, less regularization, a larger network or
+another learning rate."""
 
 
 def verdict(gap):
