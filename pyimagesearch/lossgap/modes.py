@@ -91,9 +91,9 @@ def mode_of(method, training):
 
 
 class BatchNormalizationModes:
-    """The batch normalization layers of a model, and their modes in training mode.
+    """The batch normalization layers of a model, and the mode of each in training mode.
 
-    Each may have its own: a frozen one is in inference mode.
+    A frozen one, for example, is in inference mode there, too.
     """
 
     def __init__(self, model):
@@ -101,28 +101,18 @@ class BatchNormalizationModes:
         layers = model._flatten_layers()  # those inside layers have no public name
         self.layers = [x for x in layers if isinstance(x, BatchNormalization)]
 
-    def noted(self):
-        """A context in which the mode of each call is noted."""
+    @contextmanager
+    def watched(self, repeat):
+        """Note the mode in which each is called, or `repeat` what was noted."""
 
-        def note(layer, call, *args, training=None, **kwargs):
-            self.modes[layer] = training
-            return call(*args, **kwargs, **mode_of(call, training))
-
-        return self.called_by(note)
-
-    def repeated(self):
-        """A context in which each is called in the mode that was noted."""
-
-        def repeat(layer, call, *args, training=None, **kwargs):
+        def watched_call(layer, call, *args, training=None, **kwargs):
+            if not repeat:
+                self.modes[layer] = training
             return call(*args, **kwargs, **mode_of(call, self.modes.get(layer)))
 
-        return self.called_by(repeat)
-
-    @contextmanager
-    def called_by(self, function):
         # An attribute of the layer hides the method of its class, until it is deleted.
         for layer in self.layers:
-            layer.call = partial(function, layer, layer.call)
+            layer.call = partial(watched_call, layer, layer.call)
         try:
             yield
         finally:

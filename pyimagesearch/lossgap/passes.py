@@ -1,14 +1,11 @@
 """What is measured after an epoch: the passes, in their order, each in a mode, of data."""
 
-from collections import namedtuple
+from functools import partial
 
 from .data import Given, without_weights
 from .measure import evaluate
 from .metrics import is_from_sums, metrics_by_name
 from .modes import BatchNormalizationModes, Mode
-
-# An `evaluate` in a mode, of `data`: those of a `source` with or without their weights.
-Pass = namedtuple("Pass", "mode data source")
 
 
 class Passes:
@@ -24,8 +21,10 @@ class Passes:
     def __init__(self, model, training, given, steps):
         self.model, self.training = model, training
         normalization = BatchNormalizationModes(model)
-        self.training_mode = Mode(model, True, normalization.noted)
-        self.batch_statistics = Mode(model, False, normalization.repeated)
+        noted = partial(normalization.watched, repeat=False)
+        repeated = partial(normalization.watched, repeat=True)
+        self.training_mode = Mode(model, True, noted)
+        self.batch_statistics = Mode(model, False, repeated)
         self.inference_mode = Mode(model, False)
         self.has_batch_normalization = bool(normalization.layers)
         self.given = {
@@ -50,19 +49,19 @@ class Passes:
         data = as_validation(plain)
         self.passes = {}
         if plain is not as_fit or (as_fit.is_weighted and not weighted):
-            self.passes["fit_data"] = Pass(self.training_mode, as_fit.data, as_fit)
+            self.passes["fit_data"] = self.training_mode, as_fit.data, as_fit
         # Before the statistics of each batch, which repeat what training mode has noted.
-        self.passes["training_mode"] = Pass(self.training_mode, data, plain)
+        self.passes["training_mode"] = self.training_mode, data, plain
         if self.has_batch_normalization:
-            self.passes["batch_statistics"] = Pass(self.batch_statistics, data, plain)
-        self.passes["inference_mode"] = Pass(self.inference_mode, data, plain)
+            self.passes["batch_statistics"] = self.batch_statistics, data, plain
+        self.passes["inference_mode"] = self.inference_mode, data, plain
         if "held_out" in self.given:
             held_out = self.given["held_out"]
             data = as_validation(held_out)
-            self.passes["held_out"] = Pass(self.inference_mode, data, held_out)
+            self.passes["held_out"] = self.inference_mode, data, held_out
         kinds = metrics_by_name(self.model).values()
         if validation is not None and any(map(is_from_sums, kinds)):
-            sample = Pass(self.inference_mode, validation.data, validation)
+            sample = self.inference_mode, validation.data, validation
             self.passes["validation_sample"] = sample
 
     def measure(self, steps=None):

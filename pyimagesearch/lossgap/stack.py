@@ -23,12 +23,10 @@ def running_fit(model):
     Raises:
         RuntimeError: if there is no such `fit`.
     """
-    frame = inspect.currentframe()
-    while frame is not None:
-        variables = frame.f_locals
+    for caller in inspect.stack(0):
+        variables = caller.frame.f_locals
         if OF_FIT.issubset(variables) and variables["self"] is model:
             return variables
-        frame = frame.f_back
     raise RuntimeError(
         f"LossGap watches the fit of Keras, and none with {', '.join(sorted(OF_FIT))} is "
         f"running (Keras {keras.__version__}; known are 3.5 to 3.15)"
