@@ -6,9 +6,8 @@ nothing else. From the callback down:
     callback    LossGap: what happens at each of `fit`'s calls, and in which order
     watch       the batches of `fit` as they go by, which `stack` finds
     unlike      where those of the validation are unlike
-    data        data sets of the batches that were kept, or given
-    passes      what is measured: which of them, in which of the `modes` of the model
-    measure     measures it, and puts the model back
+    data        samples of the batches that go by, or were given
+    passes      measures these in the `modes` of the model, and puts the model back
     metrics     what each batch does to the metrics; `batch_size`: what depends on it
     epoch       what an epoch leaves in the history, with the `errors`
 

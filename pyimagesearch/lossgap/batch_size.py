@@ -11,8 +11,8 @@ import numpy as np
 import tensorflow as tf
 
 from .data import untuned
-from .measure import evaluate
 from .metrics import is_mean, is_of_keras, metrics_by_name
+from .passes import evaluate
 from .stack import warn
 
 # Keras' own that are functions of a batch; all its others are means over examples.
@@ -22,52 +22,45 @@ BATCHES_TO_COMPARE = 4
 RELATIVE_ROUNDING = 1e-4
 
 
-class BatchSizes:
-    """Compares the metrics that may depend on the batch in batches of both sizes.
+def warn_of_batch_sizes(known, training, validation, inference_mode):
+    """Warn of each metric that is another one in batches of the validation's size.
 
-    There is nothing to compare, and no cost, for a model without such metrics, and for
-    equal sizes.
+    There is nothing to compare, and no cost, for a model without metrics that may
+    depend on the batch, and for equal sizes.
 
-    Attributes:
-        differ: the names of the metrics that were found to differ.
+    Args:
+        known: a set of names, to which those of these metrics are added. Each is warned
+            of once, but not always in the first epoch, in which many an F1 is 0.
+        training: the `Watch` of `fit`, which has taken its sample.
+        validation: that of the validation.
+        inference_mode: the `Mode` in which they are measured.
     """
-
-    def __init__(self, model):
-        self.names = may_depend_on_batch(model)
-        self.differ = set()
-
-    def compare(self, training, validation, mode):
-        """Warn of each metric that differs, once: F1 is 0 in many a first epoch.
-
-        Args:
-            training: the `Watch` of `fit`, which has taken its sample.
-            validation: that of the validation.
-            mode: the `Mode` of inference.
-        """
-        names = [name for name in self.names if name not in self.differ]
-        sizes = training.batch_size, validation.batch_size
-        if not names or sizes[0] == sizes[1]:
-            return
-        # Whole batches of both sizes, if there are as many: where the last is smaller, the
-        # mean over batches of a mean over examples is another one.
-        whole, least = math.lcm(*sizes), BATCHES_TO_COMPARE * max(sizes)
-        n = min(training.examples(), whole * math.ceil(least / whole))
-        examples = training.data.unbatch().take(n)
-        both = []
-        for size in sizes:
-            batches = untuned(examples.batch(size))
-            both.append(evaluate(mode, batches, math.ceil(n / size)).logs[-1])
-        for name in names:
-            ours, others = (logs.get(name) for logs in both)
-            if not np.isscalar(ours):
-                continue  # an F1 of each class, for example
-            if not np.isclose(ours, others, rtol=RELATIVE_ROUNDING, equal_nan=True):
-                self.differ.add(name)
-                warn(
-                    f"{name} depends on the batch: {ours:.4f} in batches of {sizes[0]}, "
-                    f"{others:.4f} in the validation's {sizes[1]}: use "
-                    f"validation_batch_size={sizes[0]}, or a data set of such batches"
-                )
+    names = may_depend_on_batch(inference_mode.inner)
+    names = [name for name in names if name not in known]
+    sizes = training.batch_size, validation.batch_size
+    if not names or sizes[0] == sizes[1]:
+        return
+    # Whole batches of both sizes, if there are as many: where the last is smaller, the
+    # mean over batches of a mean over examples is another one.
+    whole, least = math.lcm(*sizes), BATCHES_TO_COMPARE * max(sizes)
+    kept = sum(int(tensors[0].shape[0]) for tensors in training.kept)
+    n = min(kept, whole * math.ceil(least / whole))
+    examples = training.data.unbatch().take(n)
+    both = []
+    for size in sizes:
+        batches = untuned(examples.batch(size))
+        both.append(evaluate(inference_mode, batches, math.ceil(n / size)).logs[-1])
+    for name in names:
+        ours, others = (logs.get(name) for logs in both)
+        if not np.isscalar(ours):
+            continue  # an F1 of each class, for example
+        if not np.isclose(ours, others, rtol=RELATIVE_ROUNDING, equal_nan=True):
+            known.add(name)
+            warn(
+                f"{name} depends on the batch: {ours:.4f} in batches of {sizes[0]}, "
+                f"{others:.4f} in the validation's {sizes[1]}: use "
+                f"validation_batch_size={sizes[0]}, or a data set of such batches"
+            )
 
 
 def may_depend_on_batch(model):

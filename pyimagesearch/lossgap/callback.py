@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 
-from .batch_size import BatchSizes
+from .batch_size import warn_of_batch_sizes
 from .epoch import Epoch
 from .metrics import Recorder, number_of_examples
 from .modes import check_own_steps
@@ -91,6 +91,7 @@ class LossGap(keras.callbacks.Callback):
         self.training = self.watch(fit["epoch_iterator"])
         self.validation = self.passes = None
         self.is_first_epoch = True
+        self.depend_on_batch = set()  # the names of metrics that were found to
 
     def watch(self, epoch_iterator):
         return Watch(epoch_iterator, self.model.distribute_strategy, self.steps)
@@ -102,15 +103,10 @@ class LossGap(keras.callbacks.Callback):
     def on_train_batch_begin(self, batch, logs=None):
         if self.executions == 1 and self.passes is None:
             # The first batch has built the model, and an epoch is not yet spent.
-            self.prepare()
+            self.passes = Passes(self.model, self.training, self.given, self.steps)
             self.training.take(np.inf)
             self.passes.measure(steps=1)
         self.executions += 1
-
-    def prepare(self):
-        """Prepare what needs a model that has trained on a batch."""
-        self.passes = Passes(self.model, self.training, self.given, self.steps)
-        self.batch_sizes = BatchSizes(self.model)
 
     def on_test_begin(self, logs=None):
         if self.validation is None:
@@ -118,7 +114,7 @@ class LossGap(keras.callbacks.Callback):
                 getattr(self.model, "_eval_epoch_iterator", None)
             )
             if self.passes is None:
-                self.prepare()
+                self.passes = Passes(self.model, self.training, self.given, self.steps)
             self.passes.choose(self.validation)
         self.validation.epoch = self.training.epoch
         self.validation_logs = {}
@@ -147,13 +143,13 @@ class LossGap(keras.callbacks.Callback):
         validated.examples = number_of_examples(validated.metrics.get("loss"))
         recorders = self.passes.measure()
         measured = Epoch(recorders, validated, self.training.batches, self.given)
-        inference_mode = self.passes.inference_mode
-        self.batch_sizes.compare(self.training, self.validation, inference_mode)
-        self.training.let_go()
-        self.validation.let_go()
+        both = self.training, self.validation
+        warn_of_batch_sizes(self.depend_on_batch, *both, self.passes.inference_mode)
+        for watch in both:
+            watch.let_go()
         for metric in measured.metrics(logs):
             values = measured.values(metric)
-            self.record(measured.errors(metric, metric in self.batch_sizes.differ))
+            self.record(measured.errors(metric, metric in self.depend_on_batch))
             # Only the losses are logged: Keras' line for each epoch is long enough.
             if metric == "loss":
                 logs.update(values)

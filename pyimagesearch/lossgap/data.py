@@ -1,4 +1,4 @@
-"""Data sets to measure: of the batches that were kept, and of what LossGap was given."""
+"""Samples of batches to measure, and what LossGap was given, of which one is read."""
 
 import keras
 import numpy as np
@@ -16,34 +16,6 @@ def tensors_of(batch):
     return [part for part in tf.nest.flatten(batch) if is_present(part)]
 
 
-def is_weighted(element_spec):
-    sample_weight = keras.utils.unpack_x_y_sample_weight(element_spec)[2]
-    return bool(tensors_of(sample_weight))
-
-
-def in_structure(element_spec, tensors):
-    """The batch, `(x, y, sample_weight)` or less of it, of which these are the tensors."""
-    tensors = iter(tensors)
-    parts = tf.nest.flatten(element_spec)
-    parts = [next(tensors) if is_present(part) else None for part in parts]
-    batch = tf.nest.pack_sequence_as(element_spec, parts)
-    x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(batch)
-    return keras.utils.pack_x_y_sample_weight(x, y, sample_weight)
-
-
-def kept_batches(element_spec, batches):
-    """A data set of what the function `batches` returns: the tensors of each batch."""
-    specs = tuple(tensors_of(element_spec))
-    kept = tf.data.Dataset.from_generator(batches, output_signature=specs)
-    return untuned(kept.map(lambda *tensors: in_structure(element_spec, tensors)))
-
-
-def without_weights(data_set):
-    if not is_weighted(data_set.element_spec):
-        return data_set
-    return untuned(data_set.map(lambda x, y, sample_weight: (x, y)))
-
-
 def untuned(data_set):
     """The data set without tf.data's autotuning.
 
@@ -55,7 +27,44 @@ def untuned(data_set):
     return data_set.with_options(options)
 
 
-class Given:
+class Sample:
+    """A sample of the batches of a data set, which is measured.
+
+    Args:
+        element_spec: that of the data set.
+
+    Attributes:
+        kept: the tensors of each batch.
+        data: a data set of these batches, the same in each pass.
+        share: what they are of all that there are, `n / N`; 0 where that is unknown.
+    """
+
+    def __init__(self, element_spec):
+        self.element_spec, self.kept, self.share = element_spec, [], 0.0
+        sample_weight = keras.utils.unpack_x_y_sample_weight(element_spec)[2]
+        self.is_weighted = bool(tensors_of(sample_weight))
+        specs = tuple(tensors_of(element_spec))
+        # Made once: each data set of a Python generator keeps its last batches for ever.
+        kept = tf.data.Dataset.from_generator(lambda: self.kept, output_signature=specs)
+        self.data = untuned(kept.map(self.in_structure))
+
+    def in_structure(self, *tensors):
+        """The batch, `(x, y, sample_weight)` or less, of which these are the tensors."""
+        tensors = iter(tensors)
+        parts = tf.nest.flatten(self.element_spec)
+        parts = [next(tensors) if is_present(part) else None for part in parts]
+        batch = tf.nest.pack_sequence_as(self.element_spec, parts)
+        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(batch)
+        return keras.utils.pack_x_y_sample_weight(x, y, sample_weight)
+
+    def without_weights(self):
+        """A data set of the batches without their sample weights."""
+        if not self.is_weighted:
+            return self.data
+        return untuned(self.data.map(lambda x, y, sample_weight: (x, y)))
+
+
+class Given(Sample):
     """What LossGap was given: a sample of it is read after each epoch.
 
     Args:
@@ -64,12 +73,6 @@ class Given:
             batches; or a data set (`tf.data`, or Keras' `PyDataset`).
         batch_size: examples in a batch, of arrays.
         steps: how many batches are read; all if None.
-
-    Attributes:
-        data: a data set of the batches that `read` has read, the same in each pass.
-        steps: how many these are.
-        share: that is of all; 0 where their number is unknown, or endless, as that of
-            the draws of `fit_data` is.
 
     Raises:
         ValueError: if it is something else.
@@ -80,20 +83,19 @@ class Given:
             data = of_py_dataset(data)
         elif not isinstance(data, tf.data.Dataset):
             data = of_arrays(name, data, batch_size)
-        self.name, self.all, self.most, self.kept = name, untuned(data), steps, []
+        super().__init__(data.element_spec)
+        self.name, self.all, self.steps = name, untuned(data), steps
         self.batches = int(data.cardinality())
         if self.batches == tf.data.INFINITE_CARDINALITY and steps is None:
             raise ValueError(f"LossGap: {name} has no end: give steps")
-        self.is_weighted = is_weighted(data.element_spec)
-        self.data = kept_batches(data.element_spec, lambda: self.kept)
 
     def read(self, steps=None):
         """Read so many batches, or as many as there shall be."""
-        some = self.all.take(steps or self.most or -1)
+        some = self.all.take(steps or self.steps or -1)
         self.kept = [tuple(tensors_of(batch)) for batch in some]
-        self.steps = len(self.kept)
-        is_known = self.batches > 0 and self.name != "fit_data"
-        self.share = self.steps / self.batches if is_known else 0.0
+        # The draws of `fit_data` have no end.
+        if self.batches > 0 and self.name != "fit_data":
+            self.share = len(self.kept) / self.batches
 
 
 def of_py_dataset(data):

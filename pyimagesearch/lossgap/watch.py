@@ -11,10 +11,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from .data import in_structure, is_weighted, kept_batches, tensors_of
+from .data import Sample, tensors_of
 
 
-class Watch:
+class Watch(Sample):
     """The sample of an epoch's batches of `fit`, or of its validation.
 
     Args:
@@ -25,16 +25,11 @@ class Watch:
 
     Attributes:
         epoch: the number of the running epoch, which the callback sets.
-        data: a data set of the batches that `take` has chosen.
-        steps: how many these are, `n`; of `batches`, `N`, `share` is `n / N`.
+        batches: how many it had, `N`, when `take` chose those that are `kept`.
         batch_size: examples in a batch, in the first of an iterator.
     """
 
     def __init__(self, epoch_iterator, strategy, steps):
-        self.epoch = self.first_epoch = 0
-        self.kept = []
-        rng = np.random.default_rng(0)  # of its own, so that no other is changed
-        self.reservoirs = defaultdict(lambda: Reservoir(steps, rng))
         try:
             steps_per_epoch = epoch_iterator.steps_per_epoch
             at_once = epoch_iterator.steps_per_execution
@@ -56,10 +51,11 @@ class Watch:
         self.steps_per_epoch = (
             steps_per_epoch and math.ceil(steps_per_epoch / at_once) * at_once
         )
-        self.element_spec = data_set.element_spec
-        self.is_weighted = is_weighted(self.element_spec)
-        # Made once: each data set of a Python generator keeps its last batches for ever.
-        self.data = kept_batches(self.element_spec, lambda: self.kept)
+        super().__init__(data_set.element_spec)
+        self.epoch = self.first_epoch = 0
+        rng = np.random.default_rng(0)  # of its own, so that no other is changed
+        size = math.inf if steps is None else steps
+        self.reservoirs = defaultdict(lambda: Reservoir(size, rng))
         watched = data_set.enumerate().map(self.look_at)
         distributed = strategy.experimental_distribute_dataset(watched)
         epoch_iterator._distributed_dataset = distributed
@@ -90,16 +86,12 @@ class Watch:
         reservoir = self.reservoirs[self.epoch]
         places = sorted(reservoir.places.values(), key=lambda place: place[0])
         self.kept = [tensors for number, tensors in places if number < most]
-        self.steps, self.batches = len(self.kept), min(most, reservoir.seen)
-        self.share = self.steps / self.batches
+        self.batches = min(most, reservoir.seen)
+        self.share = len(self.kept) / self.batches
 
     def batches_kept(self):
         """The batches that `take` has chosen: `(x, y)`, with weights if there are some."""
-        return [in_structure(self.element_spec, tensors) for tensors in self.kept]
-
-    def examples(self):
-        """How many examples are in them."""
-        return sum(int(tensors[0].shape[0]) for tensors in self.kept)
+        return [self.in_structure(*tensors) for tensors in self.kept]
 
     def let_go(self):
         """Forget the batches of the running epoch, and of those before it."""
@@ -121,8 +113,8 @@ class Reservoir:
 
     def add(self, item):
         place = self.seen
-        if self.size is not None and place >= self.size:
-            place = self.rng.integers(self.seen + 1)
-        if self.size is None or place < self.size:
+        if place >= self.size:
+            place = self.rng.integers(place + 1)
+        if place < self.size:
             self.places[place] = self.seen, item
         self.seen += 1
