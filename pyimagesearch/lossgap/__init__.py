@@ -26,15 +26,8 @@ from .words import in_words, table
 # training not for matplotlib.
 LATER = {"LossGap": "callback", "draw_gap": "figure"}
 
-__all__ = [
-    "LossGap",
-    "count_copies",
-    "draw_gap",
-    "in_words",
-    "split_gap",
-    "standard_errors",
-    "table",
-]
+__all__ = ["LossGap", "count_copies", "draw_gap", "in_words", "split_gap"]
+__all__ += ["standard_errors", "table"]
 
 
 def __getattr__(name):

@@ -22,7 +22,7 @@ BATCHES_TO_COMPARE = 4
 RELATIVE_ROUNDING = 1e-4
 
 
-def warn_of_batch_sizes(known, training, validation, inference_mode):
+def warn_of_batch_sizes(known, training, validation, modes):
     """Warn of each metric that is another one in batches of the validation's size.
 
     There is nothing to compare, and no cost, for a model without metrics that may
@@ -33,8 +33,9 @@ def warn_of_batch_sizes(known, training, validation, inference_mode):
             of once, but not always in the first epoch, in which many an F1 is 0.
         training: the `Watch` of `fit`, which has taken its sample.
         validation: that of the validation.
-        inference_mode: the `Mode` in which they are measured.
+        modes: those of the model, by their names.
     """
+    inference_mode = modes["inference_mode"]
     names = may_depend_on_batch(inference_mode.inner)
     names = [name for name in names if name not in known]
     sizes = training.batch_size, validation.batch_size

@@ -115,7 +115,6 @@ class LossGap(keras.callbacks.Callback):
             )
             if self.passes is None:
                 self.passes = Passes(self.model, self.training, self.given, self.steps)
-            self.passes.choose(self.validation)
         self.validation.epoch = self.training.epoch
         self.validation_logs = {}
 
@@ -141,13 +140,13 @@ class LossGap(keras.callbacks.Callback):
         validated = Recorder(self.model, share=1.0)
         validated.logs = [x for _, x in sorted(self.validation_logs.items())]
         validated.examples = number_of_examples(validated.metrics.get("loss"))
-        recorders = self.passes.measure()
+        recorders = self.passes.measure(self.validation)
         measured = Epoch(recorders, validated, self.training.batches, self.given)
         both = self.training, self.validation
-        warn_of_batch_sizes(self.depend_on_batch, *both, self.passes.inference_mode)
+        warn_of_batch_sizes(self.depend_on_batch, *both, self.passes.modes)
         for watch in both:
             watch.let_go()
-        for metric in measured.metrics(logs):
+        for metric in [name for name in logs if measured.has_gap(name, logs)]:
             values = measured.values(metric)
             self.record(measured.errors(metric, metric in self.depend_on_batch))
             # Only the losses are logged: Keras' line for each epoch is long enough.

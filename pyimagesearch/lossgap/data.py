@@ -36,6 +36,7 @@ class Sample:
     Attributes:
         kept: the tensors of each batch.
         data: a data set of these batches, the same in each pass.
+        unweighted: the same without their sample weights.
         share: what they are of all that there are, `n / N`; 0 where that is unknown.
     """
 
@@ -46,7 +47,9 @@ class Sample:
         specs = tuple(tensors_of(element_spec))
         # Made once: each data set of a Python generator keeps its last batches for ever.
         kept = tf.data.Dataset.from_generator(lambda: self.kept, output_signature=specs)
-        self.data = untuned(kept.map(self.in_structure))
+        self.data = self.unweighted = untuned(kept.map(self.in_structure))
+        if self.is_weighted:
+            self.unweighted = untuned(self.data.map(lambda x, y, sample_weight: (x, y)))
 
     def in_structure(self, *tensors):
         """The batch, `(x, y, sample_weight)` or less, of which these are the tensors."""
@@ -56,12 +59,6 @@ class Sample:
         batch = tf.nest.pack_sequence_as(self.element_spec, parts)
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(batch)
         return keras.utils.pack_x_y_sample_weight(x, y, sample_weight)
-
-    def without_weights(self):
-        """A data set of the batches without their sample weights."""
-        if not self.is_weighted:
-            return self.data
-        return untuned(self.data.map(lambda x, y, sample_weight: (x, y)))
 
 
 class Given(Sample):

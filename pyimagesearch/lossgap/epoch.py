@@ -27,16 +27,12 @@ class Epoch:
         as_fit = self.recorders.get("fit_data", self.recorders["training_mode"])
         return min(as_fit.share, self.recorders["training_mode"].share)
 
-    def metrics(self, logs):
-        """The names in the logs of `fit` of all that has a gap: one number, no count."""
-        kinds = self.validation.metrics
-        names = [name for name in logs if f"val_{name}" in logs]
-        names = [name for name in names if not isinstance(kinds.get(name), COUNTS)]
-        return [
-            name
-            for name in names
-            if all(map(np.isscalar, [logs[name], *self.values(name).values()]))
-        ]
+    def has_gap(self, metric, logs):
+        """Whether a name in the logs of `fit` is that of one number, and of no count."""
+        if isinstance(self.validation.metrics.get(metric), COUNTS):
+            return False
+        values = [logs[metric], *self.values(metric).values()]
+        return f"val_{metric}" in logs and all(map(np.isscalar, values))
 
     def values(self, metric):
         """What was measured of a metric, by the names in a history."""

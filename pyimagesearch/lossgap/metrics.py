@@ -1,6 +1,6 @@
 """What single batches do to the metrics of a model, and whose errors can be known."""
 
-from functools import cached_property
+from itertools import pairwise
 
 import keras
 import numpy as np
@@ -72,22 +72,16 @@ class Recorder(keras.callbacks.Callback):
     Keras waits until they are read.
 
     Args:
-        measured_model: whose metrics are updated; `model` is its `Mode`.
+        measured_model: whose metrics are updated, and have been before; `model` is its
+            `Mode`.
         share: what the batches are of all that there are, `n / N`.
     """
 
     def __init__(self, measured_model, share):
         super().__init__()
-        self.measured_model, self.share = measured_model, share
-        self.logs, self.sums = [], []
-
-    @cached_property
-    def metrics(self):
-        return metrics_by_name(self.measured_model)
-
-    @cached_property
-    def from_sums(self):
-        return {x: metric for x, metric in self.metrics.items() if is_from_sums(metric)}
+        self.share, self.logs, self.sums = share, [], []
+        self.metrics = metrics_by_name(measured_model)
+        self.from_sums = {x: m for x, m in self.metrics.items() if is_from_sums(m)}
 
     def on_test_batch_end(self, batch, logs=None):
         if self.model.distribute_strategy.num_replicas_in_sync > 1:
@@ -150,14 +144,13 @@ def pseudo_values(result, results_without):
 
 def pseudo_values_of(metric, sums):
     """The pseudo-values of a metric, from its sums after each batch."""
-    before = [np.zeros_like(x) for x in sums[0]]
+
+    def result_from(sums):
+        return float(metric.stateless_result([tf.constant(x) for x in sums]))
+
+    zeros = [np.zeros_like(x) for x in sums[0]]
     without = []
-    for after in sums:
+    for before, after in pairwise([zeros, *sums]):
         rest = [total - (a - b) for total, a, b in zip(sums[-1], after, before)]
-        without.append(result_from(metric, rest))
-        before = after
-    return pseudo_values(result_from(metric, sums[-1]), without)
-
-
-def result_from(metric, sums):
-    return float(metric.stateless_result([tf.constant(x) for x in sums]))
+        without.append(result_from(rest))
+    return pseudo_values(result_from(sums[-1]), without)

@@ -90,31 +90,28 @@ def mode_of(method, training):
     return {"training": training} if "training" in signature(method).parameters else {}
 
 
-class BatchNormalizationModes:
-    """The batch normalization layers of a model, and the mode of each in training mode.
+def batch_normalization_layers(model):
+    layers = model._flatten_layers()  # those inside layers have no public name
+    return [layer for layer in layers if isinstance(layer, BatchNormalization)]
 
-    A frozen one, for example, is in inference mode there, too.
+
+@contextmanager
+def in_noted_modes(layers, notes, note=False):
+    """Call each layer in its mode in `notes`; or `note` there in which it is called.
+
+    Each may have its own: a frozen one is in inference mode.
     """
 
-    def __init__(self, model):
-        self.modes = {}
-        layers = model._flatten_layers()  # those inside layers have no public name
-        self.layers = [x for x in layers if isinstance(x, BatchNormalization)]
+    def call_in_mode(layer, call, *args, training=None, **kwargs):
+        if note:
+            notes[layer] = training
+        return call(*args, **kwargs, **mode_of(call, notes.get(layer)))
 
-    @contextmanager
-    def watched(self, repeat):
-        """Note the mode in which each is called, or `repeat` what was noted."""
-
-        def watched_call(layer, call, *args, training=None, **kwargs):
-            if not repeat:
-                self.modes[layer] = training
-            return call(*args, **kwargs, **mode_of(call, self.modes.get(layer)))
-
-        # An attribute of the layer hides the method of its class, until it is deleted.
-        for layer in self.layers:
-            layer.call = partial(watched_call, layer, layer.call)
-        try:
-            yield
-        finally:
-            for layer in self.layers:
-                del layer.call
+    # An attribute of the layer hides the method of its class, until it is deleted.
+    for layer in layers:
+        layer.call = partial(call_in_mode, layer, layer.call)
+    try:
+        yield
+    finally:
+        for layer in layers:
+            del layer.call

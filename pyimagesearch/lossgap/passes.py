@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from .data import Given
 from .metrics import Recorder, is_from_sums, metrics_by_name
-from .modes import BatchNormalizationModes, Mode
+from .modes import Mode, batch_normalization_layers, in_noted_modes
 
 
 class Passes:
@@ -25,61 +25,57 @@ class Passes:
 
     def __init__(self, model, training, given, steps):
         self.model, self.training = model, training
-        normalization = BatchNormalizationModes(model)
-        noted = partial(normalization.watched, repeat=False)
-        repeated = partial(normalization.watched, repeat=True)
-        self.training_mode = Mode(model, True, noted)
-        self.batch_statistics = Mode(model, False, repeated)
-        self.inference_mode = Mode(model, False)
-        self.has_batch_normalization = bool(normalization.layers)
+        layers, notes = batch_normalization_layers(model), {}
+        noting = partial(in_noted_modes, layers, notes, note=True)
+        as_noted = partial(in_noted_modes, layers, notes)
+        # In this order, as training mode notes the modes that the second repeats.
+        self.modes = {"training_mode": Mode(model, True, noting)}
+        if layers:
+            self.modes["batch_statistics"] = Mode(model, False, as_noted)
+        self.modes["inference_mode"] = Mode(model, False)
         self.given = {
             name: Given(name, data, training.batch_size, steps)
             for name, data in given.items()
         }
-        self.choose()
 
-    def choose(self, validation=None):
-        """Choose the passes; `validation` is the `Watch` of the validation, if known.
+    def passes(self, validation):
+        """By name, in their order: a mode, the `Sample` to measure, and its data set.
 
         Data are measured as the validation has them, with weights or without. As `fit`
         has them, if they are weighted for it alone, or augmented, is a pass of its own.
         """
         weighted = validation is not None and validation.is_weighted
 
-        def as_validation(source):
-            return source.data if weighted else source.without_weights()
+        def as_validation(mode, sample):
+            return mode, sample, sample.data if weighted else sample.unweighted
 
         as_fit = self.given.get("fit_data", self.training)
         plain = self.given.get("plain", as_fit)
-        data = as_validation(plain)
-        self.passes = {}
+        inference_mode = self.modes["inference_mode"]
+        passes = {}
         if plain is not as_fit or (as_fit.is_weighted and not weighted):
-            self.passes["fit_data"] = self.training_mode, as_fit.data, as_fit
-        # Before the statistics of each batch, which repeat what training mode has noted.
-        self.passes["training_mode"] = self.training_mode, data, plain
-        if self.has_batch_normalization:
-            self.passes["batch_statistics"] = self.batch_statistics, data, plain
-        self.passes["inference_mode"] = self.inference_mode, data, plain
+            passes["fit_data"] = self.modes["training_mode"], as_fit, as_fit.data
+        for name, mode in self.modes.items():
+            passes[name] = as_validation(mode, plain)
         if "held_out" in self.given:
-            held_out = self.given["held_out"]
-            data = as_validation(held_out)
-            self.passes["held_out"] = self.inference_mode, data, held_out
+            passes["held_out"] = as_validation(inference_mode, self.given["held_out"])
         kinds = metrics_by_name(self.model).values()
         if validation is not None and any(map(is_from_sums, kinds)):
-            sample = self.inference_mode, validation.data, validation
-            self.passes["validation_sample"] = sample
+            passes["validation_sample"] = as_validation(inference_mode, validation)
+        return passes
 
-    def measure(self, steps=None):
+    def measure(self, validation=None, steps=None):
         """Run the passes; return by name the `Recorder` of each.
 
         Args:
+            validation: the `Watch` of the validation, if it is known.
             steps: how many batches to measure, to try; by default all that there are.
         """
         for given in self.given.values():
             given.read(steps)
         recorders = {
-            name: evaluate(mode, data, steps or len(source.kept), source.share)
-            for name, (mode, data, source) in self.passes.items()
+            name: evaluate(mode, data, steps or len(sample.kept), sample.share)
+            for name, (mode, sample, data) in self.passes(validation).items()
         }
         for given in self.given.values():
             given.kept = []  # so that they take no memory
@@ -98,27 +94,19 @@ def evaluate(mode, data, steps, share=np.nan):
     # Not by evaluate's own steps: Keras 3.5 reads one more, if there are replicas.
     number = tf.data.experimental.assert_cardinality(steps)
     batches = data.take(steps).apply(number)
-    with unchanged(mode.inner), quiet():
-        mode.inner.reset_metrics()
-        mode.evaluate(batches, callbacks=[recorder], verbose=0)
-    if not recorder.logs:
-        raise ValueError("LossGap: empty data cannot be measured")
-    return recorder
-
-
-@contextmanager
-def quiet():
-    """Keep TensorFlow from warning of functions that are compiled again and again.
-
-    It takes those of all modes for one.
-    """
+    # TensorFlow takes the functions of all modes for one that is compiled again and again.
     logger = tf.get_logger()
     level = logger.level
     logger.setLevel(logging.ERROR)
     try:
-        yield
+        with unchanged(mode.inner):
+            mode.inner.reset_metrics()
+            mode.evaluate(batches, callbacks=[recorder], verbose=0)
     finally:
         logger.setLevel(level)
+    if not recorder.logs:
+        raise ValueError("LossGap: empty data cannot be measured")
+    return recorder
 
 
 @contextmanager
