@@ -25,15 +25,8 @@ RELATIVE_ROUNDING = 1e-4
 def warn_of_batch_sizes(known, training, validation, modes):
     """Warn of each metric that is another one in batches of the validation's size.
 
-    There is nothing to compare, and no cost, for a model without metrics that may
-    depend on the batch, and for equal sizes.
-
-    Args:
-        known: a set of names, to which those of these metrics are added. Each is warned
-            of once, but not always in the first epoch, in which many an F1 is 0.
-        training: the `Watch` of `fit`, which has taken its sample.
-        validation: that of the validation.
-        modes: those of the model, by their names.
+    Its name is added to those that are `known`: each is warned of once, but not always
+    in the first epoch, in which many an F1 is 0.
     """
     inference_mode = modes["inference_mode"]
     names = may_depend_on_batch(inference_mode.inner)

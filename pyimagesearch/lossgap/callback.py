@@ -18,8 +18,6 @@ OTHER_WEIGHTS = (
     "callbacks, and do without SwapEMAWeights"
 )
 
-UNLIKE = "look at how both are prepared, drawn and augmented"
-
 
 class LossGap(keras.callbacks.Callback):
     """Measure loss and metrics after each epoch, in training and in inference mode.
@@ -144,8 +142,8 @@ class LossGap(keras.callbacks.Callback):
         measured = Epoch(recorders, validated, self.training.batches, self.given)
         both = self.training, self.validation
         warn_of_batch_sizes(self.depend_on_batch, *both, self.passes.modes)
-        for watch in both:
-            watch.let_go()
+        self.training.let_go()
+        self.validation.let_go()
         for metric in [name for name in logs if measured.has_gap(name, logs)]:
             values = measured.values(metric)
             self.record(measured.errors(metric, metric in self.depend_on_batch))
@@ -169,10 +167,13 @@ class LossGap(keras.callbacks.Callback):
                 warn(
                     f"{other} has sample weights, and {name} has none: a part has these"
                 )
-        both = self.training.batches_kept(), self.validation.batches_kept()
-        found = "; ".join(differences(*both))
+        both = self.training, self.validation
+        found = "; ".join(differences(*(watch.batches_kept() for watch in both)))
         if found:
-            warn(f"the validation's data are unlike those of `fit` ({found}): {UNLIKE}")
+            warn(
+                f"the validation's data are unlike those of `fit` ({found}): look at how "
+                "both are prepared, drawn and augmented"
+            )
 
 
 def norms_of_weights(model):

@@ -30,9 +30,6 @@ def untuned(data_set):
 class Sample:
     """A sample of the batches of a data set, which is measured.
 
-    Args:
-        element_spec: that of the data set.
-
     Attributes:
         kept: the tensors of each batch.
         data: a data set of these batches, the same in each pass.
@@ -64,15 +61,8 @@ class Sample:
 class Given(Sample):
     """What LossGap was given: a sample of it is read after each epoch.
 
-    Args:
-        name: what errors call it.
-        data: `(x, y)` or `(x, y, sample_weight)` of arrays, of which each epoch has other
-            batches; or a data set (`tf.data`, or Keras' `PyDataset`).
-        batch_size: examples in a batch, of arrays.
-        steps: how many batches are read; all if None.
-
-    Raises:
-        ValueError: if it is something else.
+    These are other `steps` batches of `batch_size` from arrays, `(x, y)` or `(x, y,
+    sample_weight)`, or the first ones of a data set (`tf.data`, or Keras' `PyDataset`).
     """
 
     def __init__(self, name, data, batch_size, steps):

@@ -8,13 +8,9 @@ from .parts import error_key, key, parts_by_measurement
 
 
 class Epoch:
-    """What was measured after an epoch.
+    """What the `Recorder` of each pass has, and that of the validation, without sums.
 
-    Args:
-        recorders: the `Recorder` of each pass, by its name, in their order.
-        validation: that of the validation itself, which has no sums.
-        batches: how many `fit` has trained on.
-        given: the names of what LossGap was given.
+    `batches` is how many `fit` has trained on, and `given` what LossGap was given.
     """
 
     def __init__(self, recorders, validation, batches, given):
@@ -44,8 +40,7 @@ class Epoch:
     def errors(self, metric, depends_on_batch):
         """The standard errors of the metric's parts, by the names in a history.
 
-        `depends_on_batch` leaves the part to the validation unknown, whose batches have
-        another size.
+        If it depends on the batch, the part to the validation is unknown.
         """
         parts = list(parts_by_measurement(self.recorders).values())
         names = [*parts, "memorization_and_data", "validation"]

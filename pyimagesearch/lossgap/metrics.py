@@ -57,10 +57,8 @@ def is_mean(metric):
 
 
 def is_from_sums(metric):
-    """Whether its result without a batch can be had by subtracting what that added.
-
-    Of a class that is not Keras' own, nobody can know.
-    """
+    """Whether its result without a batch can be had by subtracting what that added."""
+    # Of a class that is not Keras' own, nobody can know.
     return isinstance(metric, FROM_SUMS) and is_of_keras(metric)
 
 
@@ -71,10 +69,8 @@ class Recorder(keras.callbacks.Callback):
     the `sums` from which other metrics are computed. It is not `async_safe`, so that
     Keras waits until they are read.
 
-    Args:
-        measured_model: whose metrics are updated, and have been before; `model` is its
-            `Mode`.
-        share: what the batches are of all that there are, `n / N`.
+    `model` is the `Mode` of the measured model, whose metrics have been updated before;
+    `share` is what the batches are of all that there are, `n / N`.
     """
 
     def __init__(self, measured_model, share):

@@ -44,12 +44,8 @@ class Mode(keras.Model):
     """A model whose `evaluate` computes what that of `model` does, in one mode.
 
     It has a compiled test function of its own: that of the validation, used for both,
-    would fit to the shapes of both, which may leave no shape at all.
-
-    Args:
-        model: the model, which is built.
-        training: whether it is in training mode, and not in inference mode.
-        around: makes the context in which it is called.
+    would fit to the shapes of both, which may leave no shape at all. The model, which is
+    built, is called in a context that `around` makes.
     """
 
     def __init__(self, model, training, around=nullcontext):

@@ -14,13 +14,9 @@ from .modes import Mode, batch_normalization_layers, in_noted_modes
 
 
 class Passes:
-    """The passes over a model that has trained on a batch.
+    """The passes over a model that has trained on a batch of what `training` watches.
 
-    Args:
-        model: the model.
-        training: the `Watch` of what it trains on.
-        given: what LossGap was given, by the names of its arguments.
-        steps: how many batches of that to measure; all if None.
+    `given` is what LossGap was given, of which so many `steps` are measured.
     """
 
     def __init__(self, model, training, given, steps):
@@ -67,9 +63,7 @@ class Passes:
     def measure(self, validation=None, steps=None):
         """Run the passes; return by name the `Recorder` of each.
 
-        Args:
-            validation: the `Watch` of the validation, if it is known.
-            steps: how many batches to measure, to try; by default all that there are.
+        To try them on so many `steps`, the validation need not be known.
         """
         for given in self.given.values():
             given.read(steps)
@@ -83,13 +77,7 @@ class Passes:
 
 
 def evaluate(mode, data, steps, share=np.nan):
-    """Evaluate so many batches in a `Mode`; return the `Recorder` of what each did.
-
-    `share` is what they are of all the batches of their kind, `n / N`.
-
-    Raises:
-        ValueError: if there is no loss.
-    """
+    """Evaluate so many batches in a `Mode`; return the `Recorder` of what each did."""
     recorder = Recorder(mode.inner, share)
     # Not by evaluate's own steps: Keras 3.5 reads one more, if there are replicas.
     number = tf.data.experimental.assert_cardinality(steps)

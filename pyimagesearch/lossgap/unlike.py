@@ -18,12 +18,7 @@ ROUNDING = 1e-6
 
 
 def differences(of_fit, of_validation):
-    """What differs by more than chance: a list of lines, `x: mean 0.28 in ...`.
-
-    Args:
-        of_fit: batches, each `(x, y)` or more.
-        of_validation: batches of the validation.
-    """
+    """What differs in two lists of batches by more than chance: `x: mean 0.28 in ...`."""
     ours, others = arrays_by_name(of_fit), arrays_by_name(of_validation)
     found = []
     for name in [name for name in ours if name in others]:

@@ -17,11 +17,8 @@ from .data import Sample, tensors_of
 class Watch(Sample):
     """The sample of an epoch's batches of `fit`, or of its validation.
 
-    Args:
-        epoch_iterator: Keras' own, whose data set gets a last stage that only looks. It
-            has not been iterated yet.
-        strategy: the `tf.distribute.Strategy` of the model.
-        steps: how many batches of an epoch to keep, each as likely; all of them if None.
+    The data set of Keras' `epoch_iterator`, which has not been iterated yet, gets a last
+    stage that only looks. Of an epoch it keeps `steps` batches, each as likely, or all.
 
     Attributes:
         epoch: the number of the running epoch, which the callback sets.
