@@ -86,13 +86,10 @@ class LossGap(keras.callbacks.Callback):
             raise ValueError(NO_VALIDATION)
         check_own_steps(self.model)
         self.history = self.model.history.history  # that of `fit`
-        self.training = self.watch(fit["epoch_iterator"])
+        self.training = Watch(fit["epoch_iterator"], self.model, self.steps)
         self.validation = self.passes = None
         self.is_first_epoch = True
         self.depend_on_batch = set()  # the names of metrics that were found to
-
-    def watch(self, epoch_iterator):
-        return Watch(epoch_iterator, self.model.distribute_strategy, self.steps)
 
     def on_epoch_begin(self, epoch, logs=None):
         self.training.epoch = epoch
@@ -108,9 +105,8 @@ class LossGap(keras.callbacks.Callback):
 
     def on_test_begin(self, logs=None):
         if self.validation is None:
-            self.validation = self.watch(
-                getattr(self.model, "_eval_epoch_iterator", None)
-            )
+            epoch_iterator = getattr(self.model, "_eval_epoch_iterator", None)
+            self.validation = Watch(epoch_iterator, self.model, self.steps)
             if self.passes is None:
                 self.passes = Passes(self.model, self.training, self.given, self.steps)
         self.validation.epoch = self.training.epoch

@@ -3,7 +3,7 @@
 import numpy as np
 
 from .errors import errors_of_parts
-from .metrics import COUNTS
+from .metrics import COUNTS, is_from_sums
 from .parts import error_key, key, parts_by_measurement
 
 
@@ -48,8 +48,8 @@ class Epoch:
         measured = {name: x.batches(metric) for name, x in self.recorders.items()}
         if all(batches is not None for batches in measured.values()):
             # Of sums, single batches of the validation are known of a sample only.
-            is_from_sums = metric in self.validation.from_sums
-            validation = self.sample if is_from_sums else self.validation
+            of_sums = is_from_sums(self.validation.metrics.get(metric))
+            validation = self.sample if of_sums else self.validation
             errors |= errors_of_parts(
                 measured,
                 validation.batches(metric),

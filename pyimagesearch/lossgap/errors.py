@@ -176,9 +176,8 @@ def errors_of_parts(measured, validation, batches_of_fit, other_draw, paired):
     squared["validation"] = of_other_examples(validation, inference, n)
     squared["memorization_and_data"] = of_mean(inference) + squared["validation"]
     if "held_out" in measured:
-        held_out = measured["held_out"]
-        n = len(held_out.values)
-        held_out = of_other_examples(held_out, inference, n)
+        n = len(measured["held_out"].values)
+        held_out = of_other_examples(measured["held_out"], inference, n)
         squared["memorization"] = of_mean(inference) + held_out
         squared["data"] = held_out + squared["validation"]
     return {name: np.sqrt(value) for name, value in squared.items()}

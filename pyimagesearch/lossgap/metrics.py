@@ -77,7 +77,6 @@ class Recorder(keras.callbacks.Callback):
         super().__init__()
         self.share, self.logs, self.sums = share, [], []
         self.metrics = metrics_by_name(measured_model)
-        self.from_sums = {x: m for x, m in self.metrics.items() if is_from_sums(m)}
 
     def on_test_batch_end(self, batch, logs=None):
         if self.model.distribute_strategy.num_replicas_in_sync > 1:
@@ -86,8 +85,8 @@ class Recorder(keras.callbacks.Callback):
             logs = {name: np.asarray(x).tolist() for name, x in results.items()}
         self.logs.append(logs)
         self.examples = number_of_examples(self.model.mean)
-        sums = {name: sums_of(metric) for name, metric in self.from_sums.items()}
-        self.sums.append(sums)
+        from_sums = {x: m for x, m in self.metrics.items() if is_from_sums(m)}
+        self.sums.append({name: sums_of(from_sums[name]) for name in from_sums})
 
     def batches(self, name):
         """The `Batches` of a metric, or None where single ones cannot be known."""
@@ -100,10 +99,10 @@ class Recorder(keras.callbacks.Callback):
 
     def values(self, name):
         """The values of the batches, or what takes their place; None if unknown."""
-        if name in self.from_sums:
-            sums = [of_batch[name] for of_batch in self.sums]
-            return pseudo_values_of(self.from_sums[name], sums)
-        if name == "loss" or is_mean(self.metrics.get(name)):
+        metric = self.metrics.get(name)
+        if is_from_sums(metric):
+            return pseudo_values_of(metric, [of_batch[name] for of_batch in self.sums])
+        if name == "loss" or is_mean(metric):
             return values_of_batches([logs[name] for logs in self.logs])
         return None
 

@@ -26,7 +26,7 @@ class Watch(Sample):
         batch_size: examples in a batch, in the first of an iterator.
     """
 
-    def __init__(self, epoch_iterator, strategy, steps):
+    def __init__(self, epoch_iterator, model, steps):
         try:
             steps_per_epoch = epoch_iterator.steps_per_epoch
             at_once = epoch_iterator.steps_per_execution
@@ -45,15 +45,15 @@ class Watch(Sample):
         if not isinstance(data_set, tf.data.Dataset):
             raise TypeError("LossGap: give `fit` the data set before it is distributed")
         # Keras has whole executions, of several steps.
-        self.steps_per_epoch = (
-            steps_per_epoch and math.ceil(steps_per_epoch / at_once) * at_once
-        )
+        executions = math.ceil((steps_per_epoch or 0) / at_once)
+        self.steps_per_epoch = executions * at_once
         super().__init__(data_set.element_spec)
         self.epoch = self.first_epoch = 0
         rng = np.random.default_rng(0)  # of its own, so that no other is changed
         size = math.inf if steps is None else steps
         self.reservoirs = defaultdict(lambda: Reservoir(size, rng))
         watched = data_set.enumerate().map(self.look_at)
+        strategy = model.distribute_strategy
         distributed = strategy.experimental_distribute_dataset(watched)
         epoch_iterator._distributed_dataset = distributed
 

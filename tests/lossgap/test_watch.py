@@ -228,7 +228,7 @@ def test_what_keras_has_not_is_named_with_its_version():
     with pytest.raises(RuntimeError, match=f"epoch_iterator.*{version}"):
         loss_gap.on_train_begin()
     with pytest.raises(RuntimeError, match=f"{version}.*steps_per_epoch"):
-        Watch(object(), tf.distribute.get_strategy(), 1)
+        Watch(object(), network(), 1)
 
 
 def test_memory_is_flat():
