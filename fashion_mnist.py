@@ -135,14 +135,13 @@ def train(args):
 
     print("[INFO] evaluating network...")
     predictions = model.predict(test_batches, verbose=0)
-    print(
-        classification_report(
-            y_test.argmax(axis=1),
-            predictions.argmax(axis=1),
-            target_names=label_names,
-            zero_division=0,  # a class that is never predicted has no precision
-        )
+    report = classification_report(
+        y_test.argmax(axis=1),
+        predictions.argmax(axis=1),
+        target_names=label_names,
+        zero_division=0,  # a class that is never predicted has no precision
     )
+    print(report)
 
     print("[INFO] serializing training history...")
     save(history.history, args.history)
