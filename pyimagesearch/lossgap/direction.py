@@ -27,7 +27,10 @@ def higher_is_better(history, metric):
     The last part of the name that says something decides: `score_mae` is an error. None
     if neither tells.
     """
-    for part in reversed(parts_of_name(metric)):
+    # `kind_MeanIoU` is kind, mean and iou, which Keras calls `mean_io_u`.
+    name = metric.replace("IoU", "_iou").replace("io_u", "iou")
+    name = re.sub("([a-z0-9])([A-Z])", r"\1_\2", name).lower()
+    for part in reversed(re.split("[^a-z0-9]+", name)):
         if re.fullmatch(HIGHER, part):
             return True
         if re.fullmatch(LOWER, part):
@@ -41,10 +44,3 @@ def higher_is_better(history, metric):
         return None
     correlation = np.corrcoef(losses, values)[0, 1]
     return bool(correlation < 0) if abs(correlation) >= CORRELATION else None
-
-
-def parts_of_name(metric):
-    """`kind_MeanIoU` is kind, mean and iou, which Keras calls `mean_io_u`."""
-    name = metric.replace("IoU", "_iou").replace("io_u", "iou")
-    name = re.sub("([a-z0-9])([A-Z])", r"\1_\2", name)
-    return re.split("[^a-z0-9]+", name.lower())
