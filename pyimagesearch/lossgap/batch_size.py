@@ -10,7 +10,6 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from .data import untuned
 from .metrics import is_mean, is_of_keras, metrics_by_name
 from .passes import evaluate
 from .stack import warn
@@ -42,8 +41,8 @@ def warn_of_batch_sizes(known, training, validation, modes):
     examples = training.data.unbatch().take(n)
     both = []
     for size in sizes:
-        batches = untuned(examples.batch(size))
-        both.append(evaluate(inference_mode, batches, math.ceil(n / size)).logs[-1])
+        batches, number = examples.batch(size), math.ceil(n / size)
+        both.append(evaluate(inference_mode, batches, number).logs[-1])
     for name in names:
         ours, others = (logs.get(name) for logs in both)
         if not np.isscalar(ours):

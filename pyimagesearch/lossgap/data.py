@@ -16,7 +16,7 @@ def tensors_of(batch):
 
 
 def untuned(data_set):
-    """The data set without tf.data's autotuning.
+    """The data set without tf.data's autotuning, as are all that are made of it.
 
     There is nothing to tune here, and whoever drops an iterator waits until the thread
     of autotuning has slept: up to a minute, in TensorFlow 2.21.
@@ -45,7 +45,7 @@ class Sample:
         kept = tf.data.Dataset.from_generator(lambda: self.kept, output_signature=specs)
         self.data = self.unweighted = untuned(kept.map(self.in_structure))
         if self.is_weighted:
-            self.unweighted = untuned(self.data.map(lambda x, y, sample_weight: (x, y)))
+            self.unweighted = self.data.map(lambda x, y, sample_weight: (x, y))
 
     def in_structure(self, *tensors):
         """The batch, `(x, y, sample_weight)` or less, of which these are the tensors."""
