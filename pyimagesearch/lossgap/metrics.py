@@ -85,8 +85,9 @@ class Recorder(keras.callbacks.Callback):
             logs = {name: np.asarray(x).tolist() for name, x in results.items()}
         self.logs.append(logs)
         self.examples = number_of_examples(self.model.mean)
-        from_sums = {x: m for x, m in self.metrics.items() if is_from_sums(m)}
-        self.sums.append({name: sums_of(from_sums[name]) for name in from_sums})
+        metrics = self.metrics.items()
+        sums = {x: sums_of(metric) for x, metric in metrics if is_from_sums(metric)}
+        self.sums.append(sums)
 
     def batches(self, name):
         """The `Batches` of a metric, or None where single ones cannot be known."""
