@@ -85,10 +85,15 @@ class Given(Sample):
 
 
 def of_py_dataset(data):
+    def batch(i):
+        # tf.data takes neither lists nor None for parts of a batch.
+        parts = keras.utils.unpack_x_y_sample_weight(data[i])
+        return keras.tree.lists_to_tuples(keras.utils.pack_x_y_sample_weight(*parts))
+
     # But for the number of examples, all batches have the shapes of the first.
-    specs = tf.data.Dataset.from_tensor_slices(data[0]).batch(1).element_spec
+    specs = tf.data.Dataset.from_tensor_slices(batch(0)).batch(1).element_spec
     batches = tf.data.Dataset.from_generator(
-        lambda: (data[i] for i in range(data.num_batches)), output_signature=specs
+        lambda: map(batch, range(data.num_batches)), output_signature=specs
     )
     cardinality = tf.data.experimental.assert_cardinality(data.num_batches)
     return batches.apply(cardinality)

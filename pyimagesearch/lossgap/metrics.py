@@ -35,8 +35,9 @@ def metrics_by_name(model):
     named = {}
     for metric in model.metrics:
         if hasattr(metric, "metrics"):
-            # All that were compiled; its results are in the same order.
-            named |= zip(metric.result(), metric.metrics)
+            # All that were compiled; its results are in the same order. A train_step of
+            # one's own may not have them.
+            named |= zip(metric.result(), metric.metrics) if metric.built else []
         else:
             named[metric.name] = metric
     return named

@@ -87,8 +87,9 @@ class Watch(Sample):
         self.share = len(self.kept) / self.batches
 
     def batches_kept(self):
-        """The batches that `take` has chosen: `(x, y)`, with weights if there are some."""
-        return [self.in_structure(*tensors) for tensors in self.kept]
+        """The batches that `take` has chosen: `(x, y)`, without labels `(x, None)`."""
+        batches = (self.in_structure(*tensors) for tensors in self.kept)
+        return [keras.utils.unpack_x_y_sample_weight(batch)[:2] for batch in batches]
 
     def let_go(self):
         """Forget the batches of the running epoch, and of those before it."""

@@ -39,6 +39,19 @@ def test_data_of_each_kind_are_read_as_fit_does(data, steps):
         np.testing.assert_allclose(read, expected, rtol=1e-6)
 
 
+class TwoInputs(Images):
+    def __getitem__(self, i):
+        x, y = super().__getitem__(i)
+        return [x, 1 - x], y, None
+
+
+def test_a_pydataset_may_have_several_inputs_in_a_list_and_no_weights():
+    given = Given("held_out", TwoInputs(X, Y), 16, None)
+    given.read()
+    for (x, one_minus_x), _ in given.data:
+        np.testing.assert_array_equal(one_minus_x, 1 - x)
+
+
 def squared(y_true, y_pred):
     return tf.reduce_mean((y_true - y_pred) ** 2, axis=-1)
 

@@ -1,9 +1,11 @@
 """A validation whose data are unlike those of `fit` is warned of, with the numbers."""
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from helpers import FEW, TEST, TRAIN, data_set, network, warnings_of
+from helpers import FEW, TEST, TRAIN, data_set, eager, network, warnings_of
+from keras import layers
 
 from pyimagesearch.lossgap import LossGap
 from pyimagesearch.lossgap.unlike import differences
@@ -81,6 +83,21 @@ def test_random_splits_are_not_warned_of(n):
             for y in (labels, rare, labels.argmax(axis=1), lognormal[:, 0]):
                 pair = (data[ours], y[ours]), (data[others], y[others])
                 assert found(*pair) == []
+
+
+class OwnLoss(keras.Model):
+    def compute_loss(self, x, y=None, y_pred=None, sample_weight=None):
+        return tf.reduce_mean((x[..., 0] - y_pred) ** 2)
+
+
+def test_inputs_without_labels_are_compared_as_inputs():
+    image = keras.Input((28, 28, 1))
+    output = layers.Dense(28)(layers.Reshape((28, 28))(image))
+    model = eager(OwnLoss(image, output), None)
+    batches, paler = data_set(X, 32), data_set(X / 9, 32)
+    assert warnings_of(batches, LossGap(), model=model, validation_data=batches) == []
+    (line,) = warnings_of(batches, LossGap(), model=model, validation_data=paler)
+    assert "(x: mean 0.2" in line and "y:" not in line
 
 
 def test_sequences_of_other_lengths_are_compared_as_a_whole():
