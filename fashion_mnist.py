@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 # Read when Keras is imported. LossGap needs it on TensorFlow; oneDNN's kernels are
-# faster; a log level of 3 hides an error about CUDA that is none without a GPU.
+# faster; a log level of 3 hides a message about CUDA, harmless without a GPU.
 os.environ["KERAS_BACKEND"] = "tensorflow"
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -34,7 +34,8 @@ def parse_arguments(argv):
     add("--seed", type=at_least(0), help="a number that makes a run repeatable")
     text = "measure the gap on N training images (default: %(const)s)"
     add("--explain", type=at_least(1), nargs="?", const=6_400, metavar="N", help=text)
-    add("--hold-out", type=at_least(1), metavar="N", help="images only to measure")
+    text = "hold out N training images, only to measure"
+    add("--hold-out", type=at_least(1), metavar="N", help=text)
     args = parser.parse_args(argv)
     if args.hold_out and args.explain is None:
         parser.error("argument --hold-out: it needs --explain, which measures them")

@@ -5,7 +5,7 @@ from keras import layers
 
 
 class MiniVGGNet:
-    """The tutorial's network: two blocks of convolutions, then a dense layer."""
+    """The tutorial's network: two blocks of convolutions, then two dense layers."""
 
     @staticmethod
     def build(width: int, height: int, depth: int, classes: int) -> keras.Sequential:

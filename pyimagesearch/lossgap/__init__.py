@@ -4,8 +4,8 @@ Copy this folder into your project: it needs Keras on TensorFlow, NumPy, matplot
 nothing else. From the callback down:
 
     callback    LossGap: what happens at each of `fit`'s calls, and in which order
-    watch       the batches of `fit` as they go by, which `stack` finds
-    unlike      where those of the validation are unlike
+    watch       the batches of `fit` as they go by; `stack` finds the running `fit`
+    unlike      where the validation's data are unlike those of `fit`
     data        samples of the batches that go by, or were given
     passes      measures these in the `modes` of the model, and puts the model back
     metrics     what each batch does to the metrics; `batch_size`: what depends on it

@@ -16,7 +16,7 @@ from .stack import warn
 
 # Keras' own that are functions of a batch; all its others are means over examples.
 OF_A_BATCH = ("concordance", "dice", "pearson", "tversky")
-# So many batches of the larger size are compared, to more than rounding.
+# So many batches of the larger size are compared, and differ by more than rounding.
 BATCHES_TO_COMPARE = 4
 RELATIVE_ROUNDING = 1e-4
 

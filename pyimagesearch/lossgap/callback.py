@@ -14,7 +14,7 @@ from .watch import Watch
 
 NO_VALIDATION = "LossGap: `fit` needs validation_data, validation_freq=1"
 OTHER_WEIGHTS = (
-    "`fit` validated other weights, whose gap this is not: put LossGap before all other "
+    "`fit` validated other weights than are measured: put LossGap before all other "
     "callbacks, and do without SwapEMAWeights"
 )
 
@@ -35,7 +35,8 @@ class LossGap(keras.callbacks.Callback):
     - `held_out_loss`, only with `held_out`: the same on data never trained on.
 
     The `History` that `fit` returns has the same of each metric that is one number
-    (`training_mode_accuracy`), and standard errors (`timing_error`; `nan` if unknown).
+    (`training_mode_accuracy`), standard errors (`timing_error`; `nan` if unknown), and the
+    share of the batches that was measured (`measured_share`).
 
     Example:
     ```python
@@ -47,15 +48,16 @@ class LossGap(keras.callbacks.Callback):
 
     Args:
         steps: how many batches of an epoch to keep and measure, at random; None is all.
-            They, and as many of the validation, are what it costs in memory; two to six
-            passes over them in time.
+            They, and as many of the validation, are what it costs in memory; two to
+            eight passes over them in time.
         held_out: examples from the same source as the training data, but never given to
             `fit`: arrays `(x, y)`, `(x, y, sample_weight)`, or a shuffled data set, whose
             first `steps` batches are read after each epoch.
         plain: the training examples once more, prepared as the validation's, if `fit`
             has them augmented; in the same forms. (Augmentation layers inside the model
             are regularization.)
-        fit_data: another draw of augmented data, to measure instead of `fit`'s batches.
+        fit_data: another draw of augmented data, to measure instead of `fit`'s batches,
+            which the network has just learnt as they were.
 
     Limits:
     - Nothing is changed in the training, but for `keras.random` without a seed,
@@ -161,7 +163,7 @@ class LossGap(keras.callbacks.Callback):
             compared = self.training if name == "fit_data" else self.validation
             if compared.is_weighted and not source.is_weighted:
                 warn(
-                    f"{other} has sample weights, and {name} has none: a part has these"
+                    f"{other} has sample weights, and {name} has none: a part is from these"
                 )
         both = self.training, self.validation
         found = "; ".join(differences(*(watch.batches_kept() for watch in both)))

@@ -8,9 +8,9 @@ from .parts import error_key, key, parts_by_measurement
 
 
 class Epoch:
-    """What the `Recorder` of each pass has, and that of the validation, without sums.
+    """The `Recorder` of each pass after an epoch, and that of the validation.
 
-    `batches` is how many `fit` has trained on, and `given` what LossGap was given.
+    The latter has no sums. `batches` is how many `fit` has trained on, and `given` what LossGap was given.
     """
 
     def __init__(self, recorders, validation, batches, given):

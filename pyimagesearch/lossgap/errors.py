@@ -157,7 +157,7 @@ def errors_of_parts(measured, validation, batches_of_fit, other_draw, paired):
     """
     training, inference = measured["training_mode"], measured["inference_mode"]
     as_fit = measured.get("fit_data", training)
-    # What meets in a batch is no luck: it is that of `fit`.
+    # Which examples share a batch is no luck: the batches are those of `fit`.
     statistics = measured.get("batch_statistics", inference)
     luck = of_luck(training, statistics)
     luck_as_fit = luck_of_other(as_fit, training, luck)

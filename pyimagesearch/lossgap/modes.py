@@ -43,9 +43,9 @@ def check_own_steps(model):
 class Mode(keras.Model):
     """A model whose `evaluate` computes what that of `model` does, in one mode.
 
-    It has a compiled test function of its own: that of the validation, used for both,
-    would fit to the shapes of both, which may leave no shape at all. The model, which is
-    built, is called in a context that `around` makes.
+    It has a compiled test function of its own: that of the validation would be compiled
+    anew for shapes general enough for both, which may be none. The model, which is built,
+    is called in a context that `around` makes.
     """
 
     def __init__(self, model, training, around=nullcontext):
@@ -60,15 +60,15 @@ class Mode(keras.Model):
     def test_step(self, data):
         # As Keras' own, which would cast the inputs as this model's.
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
-        mode = mode_of(self.inner.call, self.training)
+        argument = training_argument(self.inner.call, self.training)
         if overrides(self.inner, "train_step"):
-            mode = {"training": self.training}  # Keras' layers take it from their model
+            argument = {"training": self.training}  # layers take it from their model
         with self.around():
-            y_pred = self.inner(x, **mode)
-        mode = mode_of(self.inner.compute_loss, self.training)
-        loss = self.inner.compute_loss(x, y, y_pred, sample_weight, **mode)
-        # This loss is 1; under a strategy newer versions of Keras divide each loss by the
-        # number of replicas, which is what is left of it here, and undone.
+            y_pred = self.inner(x, **argument)
+        argument = training_argument(self.inner.compute_loss, self.training)
+        loss = self.inner.compute_loss(x, y, y_pred, sample_weight, **argument)
+        # Under a strategy newer versions of Keras divide each loss by the number of
+        # replicas. Then this loss, which is 1, is 1 / replicas, and undoes it.
         one = keras.losses.MeanSquaredError()(tf.ones((1, 1)), tf.zeros((1, 1)))
         self.mean.update_state(
             loss / tf.cast(one, loss.dtype),
@@ -81,7 +81,7 @@ class Mode(keras.Model):
         return {**self.inner.get_metrics_result(), "loss": self.mean.result()}
 
 
-def mode_of(method, training):
+def training_argument(method, training):
     # As Keras does: `fit` sets the mode only of a method that takes it.
     return {"training": training} if "training" in signature(method).parameters else {}
 
@@ -101,7 +101,7 @@ def in_noted_modes(layers, notes, note=False):
     def call_in_mode(layer, call, *args, training=None, **kwargs):
         if note:
             notes[layer] = training
-        return call(*args, **kwargs, **mode_of(call, notes.get(layer)))
+        return call(*args, **kwargs, **training_argument(call, notes.get(layer)))
 
     # An attribute of the layer hides the method of its class, until it is deleted.
     for layer in layers:

@@ -33,7 +33,7 @@ PARTS = {
         "validation easier, copied, prepared or weighted otherwise",
         "validation harder, or prepared or weighted otherwise"),
     "memorization_and_data": Part("memoriz./and data", None, "#AA4499",
-        "validation easier, copied, prepared or weighted otherwise",
+        "validation easier (reason 3), or prepared or weighted otherwise",
         "seen before, or validation harder, prepared or weighted otherwise"),
 }
 # fmt: on
@@ -98,9 +98,11 @@ def measurements(history, metric="loss") -> dict[str, np.ndarray]:
     if missing:
         prefix = "training_mode_"
         others = [x.removeprefix(prefix) for x in history if x.startswith(prefix)]
+        is_another = others and metric not in others
+        advice = "name one of these, or give" if is_another else "give"
         raise ValueError(
             f"the gap of {metric} was not measured in each epoch (missing: "
-            f"{', '.join(missing)}; measured: {', '.join(others) or 'none'}): give "
+            f"{', '.join(missing)}; measured: {', '.join(others) or 'none'}): {advice} "
             "`fit` validation data, validation_freq=1 and LossGap as its first callback"
         )
     values = {name: np.array(values[name], float) for name in names}
@@ -129,7 +131,7 @@ def may_be_chance(part, error):
 
 
 def count_copies(x_train, x_val) -> int:
-    """Count the examples of `x_val` that are in `x_train`, too: arrays of one dtype."""
+    """Count the examples of `x_val` that are in `x_train`, byte for byte: of one dtype."""
     if (x_train.dtype, x_train.shape[1:]) != (x_val.dtype, x_val.shape[1:]):
         raise ValueError("copies cannot be counted: dtypes or shapes differ")
     known = {example.tobytes() for example in x_train}

@@ -14,9 +14,10 @@ from .modes import Mode, batch_normalization_layers, in_noted_modes
 
 
 class Passes:
-    """The passes over a model that has trained on a batch of what `training` watches.
+    """The passes over a model, which must have trained on a batch.
 
-    `given` is what LossGap was given, of which so many `steps` are measured.
+    `training` is the `Watch` of `fit`; of each that LossGap was `given`, `steps` batches
+    are measured.
     """
 
     def __init__(self, model, training, given, steps):
@@ -34,7 +35,7 @@ class Passes:
             for name, data in given.items()
         }
 
-    def passes(self, validation):
+    def by_name(self, validation):
         """By name, in their order: a mode, the `Sample` to measure, and its data set.
 
         Data are measured as the validation has them, with weights or without. As `fit`
@@ -69,7 +70,7 @@ class Passes:
             given.read(steps)
         recorders = {
             name: evaluate(mode, data, steps or len(sample.kept), sample.share)
-            for name, (mode, sample, data) in self.passes(validation).items()
+            for name, (mode, sample, data) in self.by_name(validation).items()
         }
         for given in self.given.values():
             given.kept = []  # so that they take no memory

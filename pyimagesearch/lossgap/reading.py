@@ -7,7 +7,7 @@ import numpy as np
 from . import direction, parts
 
 # What is more than this share of what is measured is large.
-LARGE = 1 / 10
+LARGE_SHARE = 1 / 10
 
 
 class Worse(NamedTuple):
@@ -66,12 +66,24 @@ class Gap:
         return Worse(self.sign * difference[epoch], error)
 
 
+def large(gap, *values):
+    """What is large beside these values: a tenth of the largest.
+
+    Of an accuracy, or whatever is from 0 to 1, a tenth of what it lacks to 1: an error of
+    0.09 says little of 0.94 and 0.8.
+    """
+    sizes = np.abs(values)
+    if gap.higher_is_better and 0 <= min(values) and max(values) <= 1:
+        sizes = 1 - sizes
+    return LARGE_SHARE * max(sizes)
+
+
 def since_best(gap):
     """How much worse the last epoch is than the best one, in three measurements.
 
-    The validation; the training data with each batch's own statistics, as it is not the
-    network that lags in moving averages; and what these add. With both epochs' errors:
-    of the same examples a change is surer than that.
+    The validation; the training data with each batch's own statistics (without moving
+    averages, which may lag); and what moving averages add. With both epochs' errors: of
+    the same examples a change is surer than that.
     """
     inference = gap.values["inference_mode"]
     own_statistics = gap.values.get("batch_statistics", inference)
@@ -92,7 +104,7 @@ def moving_averages_cost_much(gap):
     if "batch_normalization" not in gap.parts:
         return False
     cost = -gap.part("batch_normalization")
-    is_large = cost.by > LARGE * abs(gap.values["val"][-1])
+    is_large = cost.by > large(gap, gap.values["val"][-1])
     return cost.is_sure() and (is_large or moving_averages_explain(gap))
 
 
@@ -114,7 +126,7 @@ def goes_apart(gap):
 def was_so_from_the_start(gap):
     """Whether half of what the validation does worse was there in its best epoch.
 
-    And it has got worse since, or does worse than `fit`'s data in the first epoch.
+    Only if it has got worse since, or does worse than `fit`'s data in the first epoch.
     """
     then, now = -gap.alike(gap.best), -gap.alike()
     half_was_there = then.is_sure() and now.is_sure() and then.by > now.by / 2
@@ -127,18 +139,18 @@ def was_so_from_the_start(gap):
 def was_better_within(gap):
     """Whether the last epoch's batches did much better as they came than after it.
 
-    And the validation has not got half as much worse in it.
+    Only if the validation has not got half as much worse in it.
     """
     better, validation = -gap.part("timing"), gap.values["val"]
     if len(validation) == 1 or not better.is_sure():
         return False
     got_worse = gap.sign * (validation[-1] - validation[-2])
-    is_large = better.by > LARGE * max(abs(gap.as_in_fit[-1]), abs(validation[-1]))
+    is_large = better.by > large(gap, gap.as_in_fit[-1], validation[-1])
     return is_large and got_worse < better.by / 2
 
 
 def has_improved(gap):
-    """Whether the training data do clearly better than in the first epoch, or after it.
+    """Whether the training data do clearly better than in the first epoch, or just after.
 
     In training mode as `fit` has them, or in inference mode; or whether it is unknown.
     """

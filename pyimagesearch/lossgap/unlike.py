@@ -1,6 +1,6 @@
 """Where the validation's inputs or labels are unlike those of `fit`, in numbers.
 
-The commonest cause of a strange validation: pixels that are not divided by 255, a column
+A common cause of a strange validation: pixels that are not divided by 255, a column
 in other units, one class only. It shows in means and spreads.
 """
 

@@ -31,17 +31,16 @@ HARDER = "The {0} {2}do better than the {1}: these are harder, or prepared or we
 NOT_IMPROVED = """The training data's {} has not clearly improved in or since the first epoch: nothing is learnt, or too
 little for its error (look at the labels, the last layer with its loss, and the learning rate),
 it was at its best before, or it is no measure of this task."""
-UNSURE = """Whether something is at fault cannot be said: an error is unknown, or more than a tenth of what is
-measured."""
-NO_FAULT = """Nothing shows a fault in the gap: measured alike, both cannot be told apart, as copies could not, either
-(`count_copies`). If they are not good enough: more epochs, less regularization, a larger network or
-another learning rate."""
+UNSURE = """Whether something is at fault cannot be said: an error is unknown, or too large to tell."""
+NO_FAULT = """Nothing shows a fault in the gap: measured alike, training and validation cannot be told apart, as copies
+could not (`count_copies`). If that is not good enough: more epochs, less regularization, a larger
+network or another learning rate."""
 
 
 def verdict(gap):
     """The lines that end the words: facts first, then what to look at.
 
-    Each is said only if its fact holds beyond chance, and names what else it may be.
+    A fault is named only if its fact holds beyond chance, and with what else it may be.
     """
     facts, lines = [measured_alike(gap), *lines_of_best(gap)], []
     if reading.was_better_within(gap):
@@ -55,8 +54,8 @@ def verdict(gap):
     if not rise and not reading.has_improved(gap):
         lines.append(NOT_IMPROVED.format(gap.metric))
     if not lines:
-        measured = max(abs(gap.values[x][-1]) for x in ("inference_mode", "val"))
-        is_small = gap.alike().error <= reading.LARGE * measured
+        both = gap.values["inference_mode"][-1], gap.values["val"][-1]
+        is_small = gap.alike().error <= reading.large(gap, *both)
         lines = [NO_FAULT if is_small else UNSURE]
     return facts + lines
 

@@ -18,12 +18,12 @@ class Watch(Sample):
     """The sample of an epoch's batches of `fit`, or of its validation.
 
     The data set of Keras' `epoch_iterator`, which has not been iterated yet, gets a last
-    stage that only looks. Of an epoch it keeps `steps` batches, each as likely, or all.
+    stage that only looks. Of an epoch it keeps `steps` batches, all equally likely, or all.
 
     Attributes:
         epoch: the number of the running epoch, which the callback sets.
         batches: how many it had, `N`, when `take` chose those that are `kept`.
-        batch_size: examples in a batch, in the first of an iterator.
+        batch_size: examples in the first batch of an iterator.
     """
 
     def __init__(self, epoch_iterator, model, steps):

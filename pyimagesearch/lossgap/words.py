@@ -7,7 +7,7 @@ from .reading import Gap
 from .verdict import ZERO, probably, verdict
 
 ERRORS = "+- is one standard error: what is within two of zero may be chance, within three is called probable."
-MORE = "To tell, measure more batches (`steps`), or validate on more data."
+MORE = "For smaller errors, measure more batches (`steps`), or validate on more data."
 UNKNOWN_ERRORS = "An error is unknown of too few batches, and of metrics or batch sizes that do not give one."
 NOT_FINITE = """In epoch {} {} no finite number:
 the training diverges (a smaller learning rate helps), or a value is missing or undefined (nan in the

@@ -30,7 +30,11 @@ NOT_MEASURED = [
     (THREE | {"loss": [0.4]}, "loss", r"\(missing: loss; measured: loss\): give `fit`"),
     (THREE | {"loss": [[1], [2]]}, "loss", "not one number for each epoch"),
     ({}, "loss", "missing: loss, training_mode_loss, .*measured: none"),
-    (THREE, "auc", "gap of auc .*missing: auc, .*measured: loss"),
+    (
+        THREE,
+        "auc",
+        "gap of auc .*missing: auc, .*measured: loss.: name one of these, or give",
+    ),
     ({"training_mode_my_mode_acc": [1]}, "loss", "measured: my_mode_acc"),
 ]
 

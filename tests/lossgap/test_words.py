@@ -96,6 +96,15 @@ def test_a_reason_is_as_sure_as_its_error(error, expected):
     assert line.endswith(f" +- {error:.4f}  {why}")
 
 
+@pytest.mark.parametrize(
+    "error, words", [(0.019, "Nothing shows a fault"), (0.021, "too large to tell")]
+)
+def test_an_error_is_large_beside_what_an_accuracy_lacks_to_1(error, words):
+    values = {"val": [0.7, 0.8], "inference_mode": [0.7, 0.81]}
+    accuracy = course("accuracy", error=error, training_mode=[0.5, 0.6], **values)
+    assert words in in_words(accuracy, "accuracy")
+
+
 def test_no_line_is_longer_than_125_letters():
     values = {"val": [0.6, 0.5, 0.9], "fit_data": [0.8, 0.6, 0.4]}
     values |= {"batch_statistics": [0.5, 0.4, 0.55], "held_out": [0.5, 0.45, 0.42]}
