@@ -66,6 +66,19 @@ def measured(model, data, **options):
     return {x: history[x][-1] for x in losses}
 
 
+class Kept(keras.callbacks.Callback):
+    """Notes which batches of each epoch LossGap has kept, before it lets them go."""
+
+    def __init__(self, loss_gap):
+        super().__init__()
+        self.loss_gap, self.epochs = loss_gap, []
+
+    def on_test_end(self, logs=None):
+        training = self.loss_gap.training
+        training.take(np.inf)
+        self.epochs.append([[x.numpy() for x in batch] for batch in training.kept])
+
+
 def losses_by_hand(model, x, y):
     """The loss of each example in inference mode."""
     losses = keras.losses.categorical_crossentropy(y, model(x, training=False))

@@ -87,9 +87,9 @@ def test_rare_events_that_a_validation_misses_are_in_its_error(random):
     assert np.isnan(errors.of_other_examples(batches(np.ones(1)), training, 1))
 
 
-def of_parts(share=1.0, paired=True, other_draw=False, **measured):
+def of_parts(share=1.0, validated=1.0, paired=True, other_draw=False, **measured):
     values = {name: batches(np.array(x), share) for name, x in measured.items()}
-    validation = batches(np.array([0.3, 0.5, 0.1]), 1.0)
+    validation = batches(np.array([0.3, 0.5, 0.1]), validated)
     return errors.errors_of_parts(values, validation, 3, other_draw, paired)
 
 
@@ -103,6 +103,9 @@ def test_each_part_has_the_formula_of_what_differs():
     assert found["validation"] == pytest.approx(validation)
     assert found["memorization_and_data"] == pytest.approx(validation)
     assert "data" not in found and "augmentation_and_weights" not in found
+    # Of a sample of the validation, the mean of all of which is reported.
+    of_half = of_parts(training_mode=training, inference_mode=inference, validated=0.5)
+    assert of_half["validation"] == pytest.approx(validation * np.sqrt(1 / 2))
     held_out, statistics = [0.2, 0.8, 0.5], [0.4, 0.6, 0.6]
     found = of_parts(
         training_mode=training,
