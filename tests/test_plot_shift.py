@@ -16,7 +16,6 @@ PARTS |= {"inference_mode_loss": [0.4, 0.33, 0.38]}
 def matplotlib_as_it_was():
     with plt.rc_context():
         yield
-    plt.close("all")
     plt.switch_backend("agg")
 
 

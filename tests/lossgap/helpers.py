@@ -31,11 +31,11 @@ def eager(model, loss=LOSS, rate=0.01, **options):
     return model
 
 
-def network(*hidden, rate=0.01, **dense):
+def network(*hidden, loss=LOSS, rate=0.01, metrics=None, **dense):
     output = layers.Dense(10, activation="softmax", **dense)
     image = keras.Input((28, 28, 1))
     model = keras.Sequential([image, layers.Flatten(), *hidden, output])
-    return eager(model, rate=rate)
+    return eager(model, loss, rate, metrics=metrics)
 
 
 def f1(y_true, y_pred):
@@ -77,12 +77,6 @@ class Kept(keras.callbacks.Callback):
         training = self.loss_gap.training
         training.take(np.inf)
         self.epochs.append([[x.numpy() for x in batch] for batch in training.kept])
-
-
-def losses_by_hand(model, x, y):
-    """The loss of each example in inference mode."""
-    losses = keras.losses.categorical_crossentropy(y, model(x, training=False))
-    return keras.ops.convert_to_numpy(losses)
 
 
 def warnings_of(data, *callbacks, model=None, **options):

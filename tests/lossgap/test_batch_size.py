@@ -4,20 +4,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from helpers import (
-    BATCHES,
-    FEW,
-    LOSS,
-    TEST,
-    TRAIN,
-    X,
-    Y,
-    data_set,
-    eager,
-    f1,
-    network,
-    warnings_of,
-)
+from helpers import BATCHES, FEW, LOSS, TEST, TRAIN, data_set, f1, network, warnings_of
 
 from pyimagesearch.lossgap import LossGap, in_words, split_gap
 
@@ -28,7 +15,7 @@ def dice(y_true, y_pred):
 
 def compiled(loss=LOSS, metrics=(f1,)):
     keras.utils.set_random_seed(1)
-    return eager(network(), loss, rate=0.0, metrics=[*metrics])
+    return network(loss=loss, rate=0.0, metrics=[*metrics])
 
 
 def test_it_is_warned_of_once_with_both_numbers_and_its_error_is_unknown():
@@ -36,8 +23,7 @@ def test_it_is_warned_of_once_with_both_numbers_and_its_error_is_unknown():
     options = {"validation_data": validation, "epochs": 2, "model": model}
     (warning,) = warnings_of(data_set(FEW, 16), LossGap(), **options)
     values = [
-        np.mean([f1(Y[i : i + n], model(X[i : i + n])) for i in range(0, 64, n)])
-        for n in (16, 32)
+        np.mean([f1(y, model(x)) for x, y in data_set(FEW, size)]) for size in (16, 32)
     ]
     both = f"{values[0]:.4f} in batches of 16, {values[1]:.4f} in the validation's 32"
     assert f"f1 depends on the batch: {both}: use validation_batch_size=16" in warning

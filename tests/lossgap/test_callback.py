@@ -11,22 +11,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from conftest import ROOT
-from helpers import (
-    BATCHES,
-    FEW,
-    LOSS,
-    TEST,
-    TRAIN,
-    Kept,
-    X,
-    Y,
-    data_set,
-    eager,
-    fit,
-    losses_by_hand,
-    network,
-    warnings_of,
-)
+from helpers import BATCHES, FEW, TEST, TRAIN, Kept, data_set, fit, network, warnings_of
 from keras import layers
 from keras.callbacks import SwapEMAWeights
 
@@ -64,15 +49,21 @@ def fit_unchanged(batches, loss_gap):
 
 
 CLASS_WEIGHT = {label: 1.0 + label for label in range(10)}
-WEIGHTS = 1.0 + Y.argmax(axis=1)
+WEIGHTS = 1.0 + FEW[1].argmax(axis=1)
 WEIGHTED = data_set((*FEW, WEIGHTS), 32)
+
+
+def losses_by_hand(model, x, y):
+    """The loss of each example in inference mode."""
+    losses = keras.losses.categorical_crossentropy(y, model(x, training=False))
+    return keras.ops.convert_to_numpy(losses)
 
 
 @pytest.mark.parametrize("validation", [BATCHES, WEIGHTED], ids=["plain", "weighted"])
 def test_weights_of_fit_are_a_part_unless_the_validation_has_some(validation):
-    model = network(rate=0.0)
+    model, loss_gap = network(rate=0.0), LossGap(held_out=(*FEW, WEIGHTS))
     options = {"validation_data": validation, "class_weight": CLASS_WEIGHT}
-    history = fit(model, BATCHES, LossGap(held_out=(*FEW, WEIGHTS)), **options)
+    history = fit(model, BATCHES, loss_gap, **options)
     parts = split_gap(history)
     if validation is BATCHES:
         expected = (losses_by_hand(model, *FEW) * (WEIGHTS - 1)).mean()
@@ -145,7 +136,7 @@ def test_weights_that_are_others_in_the_validation_are_warned_of():
     (words,) = warnings_of(BATCHES, LossGap(), Swap())
     assert "validated other weights" in words
     averaging, model = keras.optimizers.SGD(0.1, use_ema=True), network()
-    model.compile(averaging, LOSS, run_eagerly=True)
+    model.compile(averaging, model.loss, run_eagerly=True)
     (words,) = warnings_of(BATCHES, SwapEMAWeights(), LossGap(), model=model)
     assert "validated other weights" in words and "SwapEMAWeights" in words
     diverging = network(layers.BatchNormalization(), rate=np.nan)
@@ -158,7 +149,7 @@ def test_sorted_data_that_are_hardly_mixed_are_named_by_timing_alone():
     batches = tf.data.Dataset.from_tensor_slices((x, y)).shuffle(16, seed=1).batch(8)
     keras.utils.set_random_seed(1)
     model = network()
-    model.compile(keras.optimizers.SGD(0.05), LOSS)
+    model.compile(keras.optimizers.SGD(0.05), model.loss)
     history = fit(model, batches, LossGap(None), validation_data=data_set(TEST, 50))
     parts = split_gap(history)
     assert parts["timing"][0] < -10 * history["timing_error"][0] - 0.5
@@ -182,7 +173,7 @@ def test_no_steps_are_refused(steps):
 
 
 def test_what_fit_reports_does_not_change_and_later_callbacks_see_more(tmp_path):
-    model = eager(network(), metrics=["accuracy"])
+    model = network(metrics=["accuracy"])
     log = keras.callbacks.CSVLogger(tmp_path / "log.csv")
     history = fit(model, BATCHES, LossGap(held_out=BATCHES), log)
     evaluated = model.evaluate(BATCHES, verbose=0, return_dict=True)
@@ -200,12 +191,11 @@ def test_the_readmes_example_needs_one_folder(tmp_path, capsys, monkeypatch):
     readme = (ROOT / "README.md").read_text("utf-8")
     (example,) = re.findall("```python\n(.*?)```", readme, re.DOTALL)
     monkeypatch.chdir(tmp_path)
-    model = eager(network(layers.Dropout(0.5)), metrics=["accuracy"])
-    names = {"model": model, "x_train": X, "y_train": Y, "x_val": X, "y_val": Y}
+    names = {"model": network(layers.Dropout(0.5), metrics=["accuracy"])}
+    names |= zip(("x_train", "y_train", "x_val", "y_val"), FEW + TEST)
     exec(example, names)  # noqa: S102 - it is ours
     assert "regular-" in capsys.readouterr().out
     assert plt.gca().get_title().startswith("Where the Gap Comes From")
-    plt.close("all")
     # What `plot_shift.py` plots.
     (tmp_path / "own.pickle").write_bytes(pickle.dumps(names["history"].history))
     assert split_gap(load(tmp_path / "own.pickle"), "accuracy")

@@ -8,12 +8,6 @@ from pyimagesearch.lossgap import draw_gap
 from pyimagesearch.lossgap.parts import PARTS
 
 
-@pytest.fixture(autouse=True)
-def no_figures_are_left():
-    yield
-    plt.close("all")
-
-
 def names(axes):
     return [text.get_text() for text in axes.get_legend().texts]
 

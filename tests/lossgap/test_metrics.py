@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from helpers import FEW, TEST, data_set, eager, history_of, network
+from helpers import FEW, TEST, data_set, history_of, network
 from keras import layers, metrics
 
 from pyimagesearch.lossgap import LossGap, draw_gap, in_words, split_gap
@@ -70,11 +70,6 @@ class OwnAUC(metrics.AUC):
     """Of somebody's own class nobody knows whether subtraction is right."""
 
 
-def compiled(**options):
-    keras.utils.set_random_seed(1)
-    return eager(network(layers.Dropout(0.3)), **options)
-
-
 def test_each_metric_is_measured_as_evaluate_does_and_sums_have_errors():
     of_keras = [metrics.AUC(num_thresholds=20, name="auc")]
     of_keras += [metrics.Precision(0.12, name="precision")]
@@ -83,7 +78,9 @@ def test_each_metric_is_measured_as_evaluate_does_and_sums_have_errors():
     unknown += [Custom(), OwnAUC(num_thresholds=20, name="own_auc")]
     each, count = metrics.F1Score(name="each_f1"), metrics.TruePositives(name="count")
     names = [metric.name for metric in of_keras]
-    model = compiled(metrics=["accuracy", *of_keras, *unknown, each, count])
+    keras.utils.set_random_seed(1)
+    kinds = ["accuracy", *of_keras, *unknown, each, count]
+    model = network(layers.Dropout(0.3), metrics=kinds)
     options = {"batch_size": 16, "validation_data": data_set(TEST, 50)}
     history = history_of(model, FEW, LossGap(), **options)
     expected = model.evaluate(*FEW, verbose=0, return_dict=True)

@@ -6,19 +6,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from helpers import (
-    BATCHES,
-    FEW,
-    LOSS,
-    X,
-    Y,
-    data_set,
-    eager,
-    f1,
-    fit,
-    measured,
-    network,
-)
+from helpers import BATCHES, FEW, X, Y, data_set, eager, f1, fit, measured, network
 from keras import layers
 
 from pyimagesearch.lossgap import LossGap, split_gap
@@ -71,16 +59,15 @@ def test_batch_normalization_that_fit_leaves_in_inference_mode_has_no_part():
 @pytest.mark.parametrize("option", ["run_eagerly", "jit_compile"])
 def test_each_mode_is_compiled_as_the_model(option):
     model = network()
-    model.compile("sgd", LOSS, **{option: True})
+    model.compile("sgd", "mse", **{option: True})
     assert getattr(Mode(model, training=True), option) is True
 
 
 def test_penalties_and_sparse_labels_are_no_part_of_the_gap():
-    penalty = keras.regularizers.L2(0.01)
-    model = network(kernel_regularizer=penalty, activity_regularizer=penalty)
-    eager(model, "sparse_categorical_crossentropy", rate=0.0)
-    batches = data_set((X, Y.argmax(axis=1)), 32)
-    history = fit(model, batches, LossGap())
+    penalty, loss = keras.regularizers.L2(0.01), "sparse_categorical_crossentropy"
+    penalties = {"kernel_regularizer": penalty, "activity_regularizer": penalty}
+    model = network(loss=loss, rate=0.0, **penalties)
+    history = fit(model, data_set((X, Y.argmax(axis=1)), 32), LossGap())
     np.testing.assert_allclose(list(split_gap(history).values()), 0, atol=1e-5)
 
 
@@ -131,7 +118,7 @@ def test_several_inputs_outputs_metrics_and_weights_count_as_in_evaluate():
     metrics = {"kind": ["accuracy", keras.metrics.AUC(20, name="auc")]}
     weighted = {"kind": [keras.metrics.AUC(20, name="weighted_auc")]}
     options = {"metrics": metrics, "weighted_metrics": weighted, "rate": 0.0}
-    eager(model, {"kind": LOSS, "light": "mse"}, **options)
+    eager(model, {"kind": "poisson", "light": "mse"}, **options)
     x, y = [X, 1 - X], {"kind": Y, "light": X.mean(axis=(1, 2))}
     weights = {"kind": np.linspace(0, 4, 64), "light": np.linspace(3, 0, 64)}
     options = {"validation_data": (x, y, weights), "batch_size": 48}

@@ -42,7 +42,7 @@ def test_a_table_of_another_metric_has_its_name_above_its_numbers(metric):
 def test_every_part_is_named_with_its_reason_what_makes_the_gap_on_top():
     parts = {"timing": [0.6, -0.02, 0.01], "regularization": [0.5, 0.04, 0.06]}
     parts |= {"memorization": [-0.8, 0, 0], "data": [-0.2, -0.07, -0.09]}
-    errors = {"timing": 0.1, "regularization": 0.01, "memorization": NAN, "data": 0.02}
+    errors = {"timing": 0.1, "regularization": 0.01, "memorization": NAN, "data": 0.04}
     dropout = "training mode (dropout, noise, ...) makes it worse (reason 1)"
     harder = "validation harder, or prepared or weighted otherwise"
     expected = f"""\
@@ -51,9 +51,9 @@ In epoch 1 the training loss is 0.1000 above the validation loss:
   regularization  +0.5000 +- 0.0100  {dropout}
   against it:
   memorization    -0.8000 +- ?       its error is unknown
-  data            -0.2000 +- 0.0200  {harder}
+  data            -0.2000 +- 0.0400  {harder}
 In epoch 3 the training loss is 0.0200 below the validation loss:
-  data            -0.0900 +- 0.0200  {harder}
+  data            -0.0900 +- 0.0400  probably {harder}
   against it:
   regularization  +0.0600 +- 0.0100  {dropout}
   timing          +0.0100 +- 0.1000  may be chance
@@ -83,17 +83,6 @@ def test_who_is_not_told_what_is_better_can_say_it():
     assert "(lower is better, unless you give `higher_is_b" in in_words(luck, "luck")
     words = in_words(luck, "luck", higher_is_better=True)
     assert "(higher is better):" in words and PARTS["timing"].better in words
-
-
-@pytest.mark.parametrize(
-    "error, expected",
-    [(0.0425, "may be chance"), (0.0415, "probably {}"), (0.0275, "{}")],
-)
-def test_a_reason_is_as_sure_as_its_error(error, expected):
-    words = words_of(regularization=[0.084], error=error)
-    (line,) = [x for x in words.splitlines() if x.startswith("  regularization")]
-    why = expected.format(f"{PARTS['regularization'].worse} (reason 1)")
-    assert line.endswith(f" +- {error:.4f}  {why}")
 
 
 def test_no_line_is_longer_than_125_letters():
