@@ -46,9 +46,8 @@ def test_it_takes_any_size_and_predicts_the_probabilities_of_any_classes(data_fo
     # Each channel is normalized.
     gammas = [w.shape for w in model.trainable_variables if w.name == "gamma"]
     assert gammas == [(32,), (32,), (64,), (64,), (512,)]
-    images = np.random.default_rng(0).random((2, *shape), dtype="float32")
     try:
-        probabilities = model.predict(images, verbose=0)
+        probabilities = model.predict(np.ones((2, *shape)), verbose=0)
     except tf.errors.UnimplementedError:
         assert data_format == "channels_first"
         pytest.skip("this processor has no convolution with channels first")
