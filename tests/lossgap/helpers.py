@@ -44,16 +44,13 @@ def f1(y_true, y_pred):
     return 2 * tf.reduce_sum(y_true * y_pred) / tf.reduce_sum(y_true + y_pred)
 
 
-def history_of(model, data, *callbacks, **options):
-    """The History of `fit`, by default of data sets that are their own validation."""
+def fit(model, data, *callbacks, **options):
+    """The history of `fit`, by default of data sets that are their own validation."""
+    options |= {"callbacks": list(callbacks), "verbose": 0}
     if isinstance(data, tf.data.Dataset):
         options = {"validation_data": data, "shuffle": False, **options}
-        return model.fit(data, callbacks=list(callbacks), verbose=0, **options)
-    return model.fit(*data, callbacks=list(callbacks), verbose=0, **options)
-
-
-def fit(model, data, *callbacks, **options):
-    return history_of(model, data, *callbacks, **options).history
+        return model.fit(data, **options).history
+    return model.fit(*data, **options).history
 
 
 def measured(model, data, **options):
