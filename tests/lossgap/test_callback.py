@@ -119,9 +119,7 @@ def test_errors_are_unknown_of_one_batch_and_zero_where_it_is_all_that_there_is(
     one = fit(network(layers.BatchNormalization()), data_set(FEW, 64), LossGap())
     # Nothing is drawn: there is no luck in which batch it is.
     assert one["timing_error"] == one["batch_normalization_error"] == [0]
-    assert np.isnan(
-        one["memorization_and_data_error"]
-    )  # another draw is the validation
+    assert np.isnan(one["memorization_and_data_error"])  # the validation is a draw
 
 
 def test_weights_that_are_others_in_the_validation_are_warned_of():

@@ -41,17 +41,17 @@ def differences_and_variances(random, inference, statistics, n):
     measured = batches(inference[sample], share)
     drawn = errors.of_luck(training, own)
     of_fit = (statistics + random.normal(0, 2, N)).mean()
-    of_both = own.values.mean() - measured.values.mean()
+    both, of_both = (
+        (statistics - inference).mean(),
+        (own.values - measured.values).mean(),
+    )
     other_fit, other = random.normal(size=N), random.normal(size=n)
     from_fit = errors.of_timing_of_another_draw(batches(other), N)
     mean, of_pass = measured.values.mean(), training.values.mean()
     return {
         "mean": (mean - inference.mean(), errors.of_mean(measured)),
         "luck": (luck.mean(), drawn),
-        "paired": (
-            of_both - (statistics - inference).mean(),
-            errors.of_paired_means(own, measured),
-        ),
+        "paired": (of_both - both, errors.of_paired_means(own, measured)),
         "pass": (of_pass - statistics.mean(), errors.of_pass(training, drawn)),
         "timing": (of_fit - of_pass, errors.of_timing(training, drawn)),
         "other timing": (other_fit.mean() - other.mean(), from_fit),
@@ -74,12 +74,10 @@ def test_each_formula_has_the_spread_of_many_draws(n, random):
 def test_rare_events_that_a_validation_misses_are_in_its_error(random):
     wrong = (random.random((400, 10, 32)) < 1 / 200).mean(axis=2)
     training = batches((random.random((100, 32)) < 1 / 200).mean(axis=1))
-    far = sum(
-        abs(values.mean() - 1 / 200)
-        > 2 * np.sqrt(errors.of_other_examples(batches(values), training, 10))
-        for values in wrong
-    )
-    assert (wrong.mean(axis=1) == 0).sum() > 40 and far <= 0.05 * 400
+    means = wrong.mean(axis=1)
+    squared = [errors.of_other_examples(batches(x), training, 10) for x in wrong]
+    far = np.abs(means - 1 / 200) > 2 * np.sqrt(squared)
+    assert np.sum(means == 0) > 40 and np.sum(far) <= 0.05 * 400
     # Batches of half the examples vary twice as much.
     halves = batches(np.full(10, 0.5))._replace(examples=16)
     expected = 2 * errors.variance(training.values, training.losses) / 10
@@ -93,9 +91,8 @@ def errors_of_parts(measured, validation, other_draw=False, paired=True):
 
 
 def test_each_part_has_the_formula_of_what_differs(random):
-    arrays = random.random((5, 3))
     training, statistics, inference, held_out, validation = (
-        batches(values, share=0.5) for values in arrays
+        batches(values, share=0.5) for values in random.random((5, 3))
     )
     modes = {"training_mode": training, "inference_mode": inference}
     luck, of_training = errors.of_luck(training, inference), errors.of_mean(inference)

@@ -14,12 +14,12 @@ from pyimagesearch.lossgap.modes import Mode
 
 
 class Block(layers.Layer):
-    def __init__(self):
+    def __init__(self, **mode):
         super().__init__()
-        self.steps = {"first": [layers.BatchNormalization()]}
+        self.steps, self.mode = {"first": [layers.BatchNormalization()]}, mode
 
     def call(self, x):
-        return self.steps["first"][0](x)
+        return self.steps["first"][0](x, **self.mode)
 
 
 @pytest.mark.filterwarnings("error:LossGap")
@@ -39,19 +39,10 @@ class WithoutMode(layers.BatchNormalization):
         return super().call(x, training=False)
 
 
-class InInferenceMode(layers.Layer):
-    def __init__(self):
-        super().__init__()
-        self.normalize = layers.BatchNormalization()
-
-    def call(self, x):
-        return self.normalize(x, training=False)
-
-
 def test_batch_normalization_that_fit_leaves_in_inference_mode_has_no_part():
     frozen = layers.BatchNormalization()
     frozen.trainable = False
-    model = network(frozen, WithoutMode(), InInferenceMode(), rate=0.0)
+    model = network(frozen, WithoutMode(), Block(training=False), rate=0.0)
     training, *others = measured(model, BATCHES).values()
     assert others == pytest.approx([training] * 2, abs=1e-6)
 
