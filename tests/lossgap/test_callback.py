@@ -170,12 +170,10 @@ def test_no_steps_are_refused(steps):
         LossGap(steps)
 
 
-def test_what_fit_reports_does_not_change_and_later_callbacks_see_more(tmp_path):
-    model = network(metrics=["accuracy"])
+def test_later_callbacks_see_the_losses_that_are_measured(tmp_path):
     log = keras.callbacks.CSVLogger(tmp_path / "log.csv")
-    history = fit(model, BATCHES, LossGap(held_out=BATCHES), log)
-    evaluated = model.evaluate(BATCHES, verbose=0, return_dict=True)
-    assert history["val_accuracy"] == [evaluated["accuracy"]]
+    model = network(metrics=["accuracy"])
+    fit(model, BATCHES, LossGap(held_out=BATCHES), log)
     columns = (tmp_path / "log.csv").read_text().splitlines()[0].split(",")
     losses = {"loss", "val_loss", "training_mode_loss", "inference_mode_loss"}
     others = {"epoch", "accuracy", "val_accuracy", "held_out_loss"}

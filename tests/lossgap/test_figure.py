@@ -61,11 +61,10 @@ def test_only_what_may_be_chance_is_hatched(error, chance):
     hatched = [bar for bar in axes.patches if bar.get_hatch()]
     ends = [bar.get_bbox().intervaly for bar in hatched]
     np.testing.assert_allclose(ends, [(0, 0.15)] * chance, atol=1e-6)
-    legend = axes.get_legend()
-    title = legend.get_title().get_text()
+    title = axes.get_legend().get_title().get_text()
     assert title.startswith("hatched: may be chance")
     assert title.endswith("of unknown error") == np.isnan(error)
-    assert legend.get_patches()[0].get_hatch() is None
+    assert axes.get_legend().get_patches()[0].get_hatch() is None
 
 
 @pytest.mark.filterwarnings("error")
