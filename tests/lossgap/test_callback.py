@@ -24,6 +24,11 @@ def noisy(seed, times=5):
     return BATCHES.map(lambda x, y: (noise(x, training=True), y)).repeat(times)
 
 
+def fit_unchanged(batches, loss_gap):
+    """The history of a training that changes nothing, validated without noise."""
+    return fit(network(rate=0.0), batches, loss_gap, validation_data=BATCHES)
+
+
 @pytest.mark.filterwarnings("ignore:LossGap. the validation's data are unlike")
 def test_augmentation_is_a_part_of_its_own_with_plain_examples():
     keras.utils.set_random_seed(1)
@@ -41,11 +46,6 @@ def test_augmentation_is_a_part_of_its_own_with_plain_examples():
     # Without plain examples it is in the last part.
     parts = split_gap(fit_unchanged(noisy(1, times=1), LossGap()))
     assert parts["memorization_and_data"] > 0.5
-
-
-def fit_unchanged(batches, loss_gap):
-    """The history of a training that changes nothing, validated as it is."""
-    return fit(network(rate=0.0), batches, loss_gap, validation_data=BATCHES)
 
 
 CLASS_WEIGHT = {label: 1.0 + label for label in range(10)}
