@@ -104,7 +104,7 @@ def test_what_is_not_finite_is_said_and_nothing_more():
         "val_f1": "validation f1",
         "held_out_f1": "held-out f1",
     }
-    broken["training_mode_loss"] = "training loss"  # before its f1
+    broken["training_mode_loss"] = "training loss"
     for name, which in broken.items():
         for value in (NAN, INF):
             words = in_words(measured | {name: [*measured[name][:2], value]}, "f1")
@@ -113,6 +113,9 @@ def test_what_is_not_finite_is_said_and_nothing_more():
             )
             assert start in words and "Measured alike" not in words
             assert words.endswith("a division by 0).")
+    # The loss is named before another metric.
+    words = in_words(measured | {"loss": [NAN] * 3, "f1": [NAN] * 3}, "f1")
+    assert words.startswith("In epoch 1 the training loss is no finite number:")
     nowhere = {name: [INF] for name in THREE}
     both = "In epoch 1 the training loss and the validation loss are no finite number"
     assert in_words(nowhere).startswith(both) and "nan" in table(nowhere)
