@@ -224,5 +224,5 @@ def test_memory_is_flat():
     model = keras.Sequential([keras.Input((100_000,)), layers.Dense(1)])
     model.compile(keras.optimizers.SGD(0.0), "mse")
     batches = data_set((np.ones((32, 100_000), "float32"), np.ones((32, 1))), 16)
-    fit(model, batches, LossGap(), note, epochs=7)
-    assert used[-1] - used[2] < 20  # megabytes; four epochs have 52
+    fit(model, batches, LossGap(), note, epochs=9)
+    assert used[-1] - used[2] < 30  # megabytes; six epochs have 78
