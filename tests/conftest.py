@@ -1,4 +1,4 @@
-"""What the tests share: a tiny Fashion MNIST, and a place for a history.
+"""What the tests share: a tiny Fashion MNIST, a place for a history, no open figures.
 
 `tests/keras` is laid out like Keras' cache: the first 320 training and the first 100
 test images of Fashion MNIST, in the original files' own format.
@@ -16,7 +16,9 @@ TINY_CACHE = ROOT / "tests" / "keras"
 # Keras and matplotlib read these when they are imported.
 os.environ["KERAS_HOME"] = str(TINY_CACHE)
 os.environ["MPLBACKEND"] = "agg"
-sys.path.insert(0, str(ROOT))
+sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "lossgap")]
+
+import matplotlib.pyplot as plt
 
 # Sets what TensorFlow reads when it is imported, which other tests may do first.
 from fashion_mnist import tf
@@ -31,3 +33,9 @@ tf.config.set_logical_device_configuration(
 @pytest.fixture
 def path(tmp_path):
     return tmp_path / "training.pickle"
+
+
+@pytest.fixture(autouse=True)
+def no_figures_are_left():
+    yield
+    plt.close("all")

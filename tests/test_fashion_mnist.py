@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from conftest import ROOT, TINY_CACHE
+from helpers import Kept
 from sklearn.metrics import classification_report
 
 import fashion_mnist
@@ -27,27 +28,17 @@ def run(path, options):
     fashion_mnist.main(["--history", str(path), *options.split()])
 
 
-class Sample(keras.callbacks.Callback):
-    """Looks at the batches of an epoch that LossGap has kept, before it lets them go."""
-
-    def on_test_end(self, logs=None):
-        watch = self.loss_gap.training
-        watch.take(320 // 20)
-        self.batches = [[part.numpy() for part in batch] for batch in watch.kept]
-
-
 @pytest.fixture(scope="module")
 def training(tmp_path_factory):
     """A training in this process: what it prints and saves, its model and data."""
 
     def look_and_fit(model, batches, callbacks, **options):
         seen.model, seen.batches = model, batches
-        seen.validation = options["validation_data"]
-        seen.sample.loss_gap = callbacks[0]
-        return fit(model, batches, callbacks=[seen.sample, *callbacks], **options)
+        seen.validation, seen.kept = options["validation_data"], Kept(callbacks[0])
+        return fit(model, batches, callbacks=[seen.kept, *callbacks], **options)
 
     fit, folder = keras.Sequential.fit, tmp_path_factory.mktemp("with a space")
-    seen = SimpleNamespace(path=folder / "training.pickle", sample=Sample())
+    seen = SimpleNamespace(path=folder / "training.pickle")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(keras.Sequential, "fit", look_and_fit)
         with contextlib.redirect_stdout(io.StringIO()) as stdout:
@@ -161,7 +152,7 @@ def by_hand(model, x, y, dropout, batch_statistics):
 
 
 def test_the_losses_and_accuracies_measured_are_those_of_a_loop_by_hand(training):
-    x, y = map(np.concatenate, zip(*training.sample.batches))
+    x, y = map(np.concatenate, zip(*training.kept.epochs[-1]))
     assert len(x) == 100
     for name, *modes in [
         ("inference_mode", False, False),

@@ -16,7 +16,6 @@ PARTS |= {"inference_mode_loss": [0.4, 0.33, 0.38]}
 def matplotlib_as_it_was():
     with plt.rc_context():
         yield
-    plt.close("all")
     plt.switch_backend("agg")
 
 
@@ -83,8 +82,8 @@ def test_explain_draws_the_metric_that_it_names(draw):
     assert legend(shifted) == ["train_accuracy", "val_accuracy"]
     assert shifted.get_ylabel() == "Accuracy"
     assert gap.get_ylabel() == "train_accuracy - val_accuracy"
-    both = table(history, "accuracy"), in_words(history, "accuracy")
-    assert out.startswith("\n".join(both))
+    words = in_words(history, "accuracy")
+    assert out.startswith(f"{table(history, 'accuracy')}\n{words}")
 
 
 def test_with_a_screen_a_window_shows_it_or_output_has_it(draw, path, monkeypatch):

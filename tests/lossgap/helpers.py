@@ -31,11 +31,11 @@ def eager(model, loss=LOSS, rate=0.01, **options):
     return model
 
 
-def network(*hidden, rate=0.01, **dense):
+def network(*hidden, loss=LOSS, rate=0.01, metrics=None, **dense):
     output = layers.Dense(10, activation="softmax", **dense)
     image = keras.Input((28, 28, 1))
     model = keras.Sequential([image, layers.Flatten(), *hidden, output])
-    return eager(model, rate=rate)
+    return eager(model, loss, rate, metrics=metrics)
 
 
 def f1(y_true, y_pred):
@@ -44,16 +44,13 @@ def f1(y_true, y_pred):
     return 2 * tf.reduce_sum(y_true * y_pred) / tf.reduce_sum(y_true + y_pred)
 
 
-def history_of(model, data, *callbacks, **options):
-    """The History of `fit`, by default of data sets that are their own validation."""
+def fit(model, data, *callbacks, **options):
+    """The history of `fit`, by default of data sets that are their own validation."""
+    options |= {"callbacks": list(callbacks), "verbose": 0}
     if isinstance(data, tf.data.Dataset):
         options = {"validation_data": data, "shuffle": False, **options}
-        return model.fit(data, callbacks=list(callbacks), verbose=0, **options)
-    return model.fit(*data, callbacks=list(callbacks), verbose=0, **options)
-
-
-def fit(model, data, *callbacks, **options):
-    return history_of(model, data, *callbacks, **options).history
+        return model.fit(data, **options).history
+    return model.fit(*data, **options).history
 
 
 def measured(model, data, **options):
@@ -66,10 +63,17 @@ def measured(model, data, **options):
     return {x: history[x][-1] for x in losses}
 
 
-def losses_by_hand(model, x, y):
-    """The loss of each example in inference mode."""
-    losses = keras.losses.categorical_crossentropy(y, model(x, training=False))
-    return keras.ops.convert_to_numpy(losses)
+class Kept(keras.callbacks.Callback):
+    """Notes which batches of each epoch LossGap has kept, before it lets them go."""
+
+    def __init__(self, loss_gap):
+        super().__init__()
+        self.loss_gap, self.epochs = loss_gap, []
+
+    def on_test_end(self, logs=None):
+        training = self.loss_gap.training
+        training.take(np.inf)
+        self.epochs.append([[x.numpy() for x in batch] for batch in training.kept])
 
 
 def warnings_of(data, *callbacks, model=None, **options):

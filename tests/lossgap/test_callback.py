@@ -11,21 +11,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from conftest import ROOT
-from helpers import (
-    BATCHES,
-    FEW,
-    LOSS,
-    TEST,
-    TRAIN,
-    X,
-    Y,
-    data_set,
-    eager,
-    fit,
-    losses_by_hand,
-    network,
-    warnings_of,
-)
+from helpers import BATCHES, FEW, TEST, TRAIN, Kept, data_set, fit, network, warnings_of
 from keras import layers
 from keras.callbacks import SwapEMAWeights
 
@@ -33,17 +19,21 @@ from pyimagesearch.history import load
 from pyimagesearch.lossgap import LossGap, split_gap
 
 
-def noisy(seed):
+def noisy(seed, times=5):
     noise = layers.GaussianNoise(1, seed=seed)
-    return BATCHES.map(lambda x, y: (noise(x, training=True), y)).repeat(5)
+    return BATCHES.map(lambda x, y: (noise(x, training=True), y)).repeat(times)
+
+
+def fit_unchanged(batches, loss_gap):
+    """The history of a training that changes nothing, validated without noise."""
+    return fit(network(rate=0.0), batches, loss_gap, validation_data=BATCHES)
 
 
 @pytest.mark.filterwarnings("ignore:LossGap. the validation's data are unlike")
 def test_augmentation_is_a_part_of_its_own_with_plain_examples():
     keras.utils.set_random_seed(1)
     for more in ({}, {"fit_data": noisy(2)}):
-        loss_gap = LossGap(plain=FEW, **more)
-        history = fit(network(rate=0.0), noisy(1), loss_gap, validation_data=FEW)
+        history = fit_unchanged(noisy(1), LossGap(plain=BATCHES, **more))
         parts, error = split_gap(history), history["timing_error"][0]
         assert parts["augmentation_and_weights"] > 0.5
         assert parts["memorization_and_data"] == pytest.approx(0, abs=1e-5)
@@ -54,66 +44,63 @@ def test_augmentation_is_a_part_of_its_own_with_plain_examples():
         error = history["augmentation_and_weights_error"][0]
         assert (error < 1e-6) == (more == {})
     # Without plain examples it is in the last part.
-    parts = split_gap(fit(network(rate=0.0), noisy(1), LossGap(), validation_data=FEW))
+    parts = split_gap(fit_unchanged(noisy(1, times=1), LossGap()))
     assert parts["memorization_and_data"] > 0.5
 
 
-CLASS_WEIGHT = {label: 1.0 + label for label in range(9)}  # the last one has 1
-WEIGHTS = np.array([CLASS_WEIGHT.get(label, 1) for label in Y.argmax(axis=1)])
+CLASS_WEIGHT = {label: 1.0 + label for label in range(10)}
+WEIGHTS = 1.0 + FEW[1].argmax(axis=1)
+WEIGHTED = data_set((*FEW, WEIGHTS), 32)
 
 
-@pytest.mark.parametrize("name", ["class_weight", "sample_weight"])
-def test_weights_of_fit_are_a_part_unless_the_validation_has_some(name):
-    options = {name: CLASS_WEIGHT if name == "class_weight" else WEIGHTS}
-    model, weighted = network(rate=0.0), (*FEW, WEIGHTS)
-    expected = (losses_by_hand(model, *FEW) * (WEIGHTS - 1)).mean()
-    for validation in (FEW, weighted):
-        loss_gap = LossGap(held_out=weighted)
-        history = fit(model, FEW, loss_gap, validation_data=validation, **options)
-        parts = split_gap(history)
-        if validation is FEW:
-            part = parts.pop("augmentation_and_weights")
-            assert part == pytest.approx(expected, rel=1e-4)
-        assert "augmentation_and_weights" not in parts
-        np.testing.assert_allclose(list(parts.values()), 0, atol=1e-5)
-        assert history["timing_error"] == [0]
+def losses_by_hand(model, x, y):
+    """The loss of each example in inference mode."""
+    losses = keras.losses.categorical_crossentropy(y, model(x, training=False))
+    return keras.ops.convert_to_numpy(losses)
+
+
+@pytest.mark.parametrize("validation", [BATCHES, WEIGHTED], ids=["plain", "weighted"])
+def test_weights_of_fit_are_a_part_unless_the_validation_has_some(validation):
+    model, loss_gap = network(rate=0.0), LossGap(held_out=(*FEW, WEIGHTS))
+    options = {"validation_data": validation, "class_weight": CLASS_WEIGHT}
+    history = fit(model, BATCHES, loss_gap, **options)
+    parts = split_gap(history)
+    if validation is BATCHES:
+        expected = (losses_by_hand(model, *FEW) * (WEIGHTS - 1)).mean()
+        part = parts.pop("augmentation_and_weights")
+        assert part == pytest.approx(expected, rel=1e-4)
+    assert "augmentation_and_weights" not in parts
+    np.testing.assert_allclose(list(parts.values()), 0, atol=1e-5)
+    assert history["timing_error"] == [0]
 
 
 def test_weights_of_the_validation_alone_are_warned_of():
-    weighted = (*FEW, np.linspace(0, 2, 64))
-    loss_gap = LossGap(held_out=FEW)
-    words = warnings_of(FEW, loss_gap, validation_data=weighted, epochs=2)
+    weighted = data_set((*FEW, np.linspace(0, 2, 64)), 32)
+    options = {"validation_data": weighted, "epochs": 2}  # and in the first one alone
+    words = warnings_of(BATCHES, LossGap(held_out=BATCHES), **options)
     assert "the validation has sample weights, and `fit` has none" in words[0]
     assert "the validation has sample weights, and held_out has none" in words[1]
-    loss_gap, weights = LossGap(fit_data=FEW), np.ones(64)
-    (words,) = warnings_of(FEW, loss_gap, validation_data=FEW, sample_weight=weights)
+    assert len(words) == 2
+    loss_gap, options = LossGap(fit_data=BATCHES), {"validation_data": BATCHES}
+    (words,) = warnings_of(weighted, loss_gap, **options)
     assert "`fit` has sample weights, and fit_data has none" in words
 
 
 def test_errors_are_those_of_single_batches_by_hand():
-    (held_out, x), (held_out_labels, y) = (np.split(array, [100]) for array in TRAIN)
+    x, y = (array[100:] for array in TRAIN)
     keras.utils.set_random_seed(3)
     model = network(layers.Dropout(0.02), layers.Dense(32, "relu"), rate=0.0)
-    sample = []
-
-    class Sample(keras.callbacks.Callback):
-        def on_test_end(self, logs=None):
-            loss_gap.training.take(22)
-            sample.extend(x.numpy() for x, _ in loss_gap.training.kept)
-
-    loss_gap = LossGap(steps=11, held_out=(held_out, held_out_labels))
-    options = {"validation_data": data_set(TEST, 10)}
-    history = fit(model, data_set((x, y), 10), Sample(), loss_gap, **options)
-    by_image = dict(zip((image.tobytes() for image in x), losses_by_hand(model, x, y)))
+    loss_gap = LossGap(steps=11)
+    kept, options = Kept(loss_gap), {"validation_data": data_set(TEST, 10)}
+    history = fit(model, data_set((x, y), 10), kept, loss_gap, **options)
 
     def error(losses):
         means = np.reshape(losses, (-1, 10)).mean(axis=1)
         return 1.1 * np.std(means, ddof=1) / np.sqrt(len(means))
 
     # 11 of 22 batches are measured: half of the variance of the training data is left.
-    losses = [by_image[image.tobytes()] for batch in sample for image in batch]
-    training, validation = error(losses), error(losses_by_hand(model, *TEST))
-    assert len(losses) == 110
+    sample = map(np.concatenate, zip(*kept.epochs[0]))
+    training, validation = (error(losses_by_hand(model, *xy)) for xy in (sample, TEST))
     expected = {"timing": training * np.sqrt(1 / 2)}  # of dropout there is little
     validation = max(validation, training * np.sqrt(11 / 10))  # in 10 batches
     expected["memorization_and_data"] = np.hypot(expected["timing"], validation)
@@ -125,20 +112,14 @@ def test_errors_are_those_of_single_batches_by_hand():
 
 
 @pytest.mark.filterwarnings("error::RuntimeWarning")
-def test_an_error_is_zero_only_where_nothing_is_drawn_and_nan_where_unknown():
-    def errors(*hidden, steps=None, validation=8, size=8):
-        data, validation = data_set(FEW, size), data_set(FEW, validation)
-        history = fit(
-            network(*hidden), data, LossGap(steps), validation_data=validation
-        )
-        names = ("timing", "batch_normalization", "memorization_and_data")
-        return [history.get(f"{name}_error", [None])[0] for name in names]
-
-    assert errors()[0] == 0 < errors(layers.Dropout(0.5))[0]
-    np.testing.assert_equal(errors(steps=1), [np.nan, None, np.nan])
-    np.testing.assert_equal(errors(validation=64), [0, None, np.nan])
-    # One batch is all of an epoch: there is no luck in which it is.
-    assert errors(layers.BatchNormalization(), size=64)[1] == 0
+def test_errors_are_unknown_of_one_batch_and_zero_where_it_is_all_that_there_is():
+    one_of_two = fit(network(), BATCHES, LossGap(steps=1))
+    assert np.isnan(one_of_two["timing_error"])
+    assert np.isnan(one_of_two["memorization_and_data_error"])
+    one = fit(network(layers.BatchNormalization()), data_set(FEW, 64), LossGap())
+    # Nothing is drawn: there is no luck in which batch it is.
+    assert one["timing_error"] == one["batch_normalization_error"] == [0]
+    assert np.isnan(one["memorization_and_data_error"])  # the validation is a draw
 
 
 def test_weights_that_are_others_in_the_validation_are_warned_of():
@@ -152,14 +133,12 @@ def test_weights_that_are_others_in_the_validation_are_warned_of():
 
     (words,) = warnings_of(BATCHES, LossGap(), Swap())
     assert "validated other weights" in words
-    averaging = keras.optimizers.SGD(0.1, use_ema=True)
-    swap, loss_gap, model = SwapEMAWeights(), LossGap(), network()
-    model.compile(averaging, LOSS, run_eagerly=True)
-    for callbacks in ([loss_gap, swap], [swap, loss_gap]):
-        (words,) = warnings_of(BATCHES, *callbacks, model=model)
-        assert "validated other weights" in words and "SwapEMAWeights" in words
-    diverging = network(layers.BatchNormalization(), layers.Dropout(0.5), rate=np.nan)
-    assert warnings_of(BATCHES, LossGap(), model=diverging, epochs=2) == []
+    averaging, model = keras.optimizers.SGD(0.1, use_ema=True), network()
+    model.compile(averaging, model.loss, run_eagerly=True)
+    (words,) = warnings_of(BATCHES, SwapEMAWeights(), LossGap(), model=model)
+    assert "validated other weights" in words and "SwapEMAWeights" in words
+    diverging = network(layers.BatchNormalization(), rate=np.nan)
+    assert warnings_of(BATCHES, LossGap(), model=diverging) == []
 
 
 def test_sorted_data_that_are_hardly_mixed_are_named_by_timing_alone():
@@ -168,7 +147,7 @@ def test_sorted_data_that_are_hardly_mixed_are_named_by_timing_alone():
     batches = tf.data.Dataset.from_tensor_slices((x, y)).shuffle(16, seed=1).batch(8)
     keras.utils.set_random_seed(1)
     model = network()
-    model.compile(keras.optimizers.SGD(0.05), LOSS)
+    model.compile(keras.optimizers.SGD(0.05), model.loss)
     history = fit(model, batches, LossGap(None), validation_data=data_set(TEST, 50))
     parts = split_gap(history)
     assert parts["timing"][0] < -10 * history["timing_error"][0] - 0.5
@@ -185,22 +164,20 @@ def test_without_a_validation_in_each_epoch_it_does_not_start(options):
     assert model.optimizer.iterations == 0
 
 
-def test_no_steps_are_refused():
-    for steps in (0, -1):
-        with pytest.raises(ValueError, match=f"steps={steps} measures nothing"):
-            LossGap(steps)
+@pytest.mark.parametrize("steps", [0, -1])
+def test_no_steps_are_refused(steps):
+    with pytest.raises(ValueError, match=f"steps={steps} measures nothing"):
+        LossGap(steps)
 
 
-def test_what_fit_reports_does_not_change_and_later_callbacks_see_more(tmp_path):
-    model = eager(network(), metrics=["accuracy"])
+def test_later_callbacks_see_the_losses_that_are_measured(tmp_path):
     log = keras.callbacks.CSVLogger(tmp_path / "log.csv")
-    history = fit(model, BATCHES, LossGap(held_out=BATCHES), log)
-    evaluated = model.evaluate(BATCHES, verbose=0, return_dict=True)
-    assert history["val_accuracy"] == [evaluated["accuracy"]]
+    model = network(metrics=["accuracy"])
+    fit(model, BATCHES, LossGap(held_out=BATCHES), log)
     columns = (tmp_path / "log.csv").read_text().splitlines()[0].split(",")
     losses = {"loss", "val_loss", "training_mode_loss", "inference_mode_loss"}
-    losses |= {"held_out_loss"}
-    assert set(columns) == {"epoch", "accuracy", "val_accuracy"} | losses
+    others = {"epoch", "accuracy", "val_accuracy", "held_out_loss"}
+    assert set(columns) == losses | others
 
 
 def test_the_readmes_example_needs_one_folder(tmp_path, capsys, monkeypatch):
@@ -210,12 +187,11 @@ def test_the_readmes_example_needs_one_folder(tmp_path, capsys, monkeypatch):
     readme = (ROOT / "README.md").read_text("utf-8")
     (example,) = re.findall("```python\n(.*?)```", readme, re.DOTALL)
     monkeypatch.chdir(tmp_path)
-    model = eager(network(layers.Dropout(0.5)), metrics=["accuracy"])
-    names = {"model": model, "x_train": X, "y_train": Y, "x_val": X, "y_val": Y}
+    names = {"model": network(layers.Dropout(0.5), metrics=["accuracy"])}
+    names |= zip(("x_train", "y_train", "x_val", "y_val"), FEW + TEST)
     exec(example, names)  # noqa: S102 - it is ours
     assert "regular-" in capsys.readouterr().out
     assert plt.gca().get_title().startswith("Where the Gap Comes From")
-    plt.close("all")
     # What `plot_shift.py` plots.
     (tmp_path / "own.pickle").write_bytes(pickle.dumps(names["history"].history))
     assert split_gap(load(tmp_path / "own.pickle"), "accuracy")

@@ -9,9 +9,8 @@ precision f1 F1Score f1_score mean_io_u MeanIoU kind_accuracy dice_coef jaccard 
 psnr ssim mcc matthews_corr ndcg hits@10 hit_rate bleu rouge r2 pearson_correlation loss_accuracy"""
 LOWER = """loss kind_loss score_mae mean_squared_error rmse mape kl_divergence dice_loss hinge
 categorical_crossentropy accuracy_error poisson error_rate brier_score fid_score"""
-BOTH = (
-    "dice cosine_similarity energy_score custom_score tversky backtrack stop macchiato"
-)
+BOTH = """dice cosine_similarity energy_score custom_score tversky backtrack stop
+macchiato"""
 
 
 def moving(metric, slope):

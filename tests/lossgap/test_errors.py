@@ -41,17 +41,17 @@ def differences_and_variances(random, inference, statistics, n):
     measured = batches(inference[sample], share)
     drawn = errors.of_luck(training, own)
     of_fit = (statistics + random.normal(0, 2, N)).mean()
-    of_both = own.values.mean() - measured.values.mean()
+    both, of_both = (
+        (statistics - inference).mean(),
+        (own.values - measured.values).mean(),
+    )
     other_fit, other = random.normal(size=N), random.normal(size=n)
     from_fit = errors.of_timing_of_another_draw(batches(other), N)
     mean, of_pass = measured.values.mean(), training.values.mean()
     return {
         "mean": (mean - inference.mean(), errors.of_mean(measured)),
         "luck": (luck.mean(), drawn),
-        "paired": (
-            of_both - (statistics - inference).mean(),
-            errors.of_paired_means(own, measured),
-        ),
+        "paired": (of_both - both, errors.of_paired_means(own, measured)),
         "pass": (of_pass - statistics.mean(), errors.of_pass(training, drawn)),
         "timing": (of_fit - of_pass, errors.of_timing(training, drawn)),
         "other timing": (other_fit.mean() - other.mean(), from_fit),
@@ -74,12 +74,10 @@ def test_each_formula_has_the_spread_of_many_draws(n, random):
 def test_rare_events_that_a_validation_misses_are_in_its_error(random):
     wrong = (random.random((400, 10, 32)) < 1 / 200).mean(axis=2)
     training = batches((random.random((100, 32)) < 1 / 200).mean(axis=1))
-    far = sum(
-        abs(values.mean() - 1 / 200)
-        > 2 * np.sqrt(errors.of_other_examples(batches(values), training, 10))
-        for values in wrong
-    )
-    assert (wrong.mean(axis=1) == 0).sum() > 40 and far <= 0.05 * 400
+    means = wrong.mean(axis=1)
+    squared = [errors.of_other_examples(batches(x), training, 10) for x in wrong]
+    far = np.abs(means - 1 / 200) > 2 * np.sqrt(squared)
+    assert np.sum(means == 0) > 40 and np.sum(far) <= 0.05 * 400
     # Batches of half the examples vary twice as much.
     halves = batches(np.full(10, 0.5))._replace(examples=16)
     expected = 2 * errors.variance(training.values, training.losses) / 10
@@ -87,54 +85,49 @@ def test_rare_events_that_a_validation_misses_are_in_its_error(random):
     assert np.isnan(errors.of_other_examples(batches(np.ones(1)), training, 1))
 
 
-def of_parts(share=1.0, paired=True, other_draw=False, **measured):
-    values = {name: batches(np.array(x), share) for name, x in measured.items()}
-    validation = batches(np.array([0.3, 0.5, 0.1]), 1.0)
-    return errors.errors_of_parts(values, validation, 3, other_draw, paired)
+def errors_of_parts(measured, validation, other_draw=False, paired=True):
+    found = errors.errors_of_parts(measured, validation, 6, other_draw, paired)
+    return {name: error**2 for name, error in found.items()}
 
 
-def test_each_part_has_the_formula_of_what_differs():
-    training, inference = [0.5, 0.9, 0.6], [0.4, 0.5, 0.6]
-    found = of_parts(training_mode=training, inference_mode=inference)
-    luck = 2.2 * np.std([0.1, 0.4, 0.0], ddof=1) / np.sqrt(3)
-    validation = 2.2 * 0.2 / np.sqrt(3)
-    assert found["regularization"] == pytest.approx(luck)
-    assert found["timing"] == pytest.approx(np.sqrt(2) * luck)  # all are measured
-    assert found["validation"] == pytest.approx(validation)
-    assert found["memorization_and_data"] == pytest.approx(validation)
-    assert "data" not in found and "augmentation_and_weights" not in found
-    held_out, statistics = [0.2, 0.8, 0.5], [0.4, 0.6, 0.6]
-    found = of_parts(
-        training_mode=training,
-        batch_statistics=statistics,
-        inference_mode=inference,
-        held_out=held_out,
+def test_each_part_has_the_formula_of_what_differs(random):
+    training, statistics, inference, held_out, validation = (
+        batches(values, share=0.5) for values in random.random((5, 3))
     )
-    # Which examples meet in a batch is no luck, as the batches are those of `fit`.
-    luck = 2.2 * np.std([0.1, 0.3, 0.0], ddof=1) / np.sqrt(3)
-    assert found["regularization"] == pytest.approx(luck)
-    assert found["timing"] == pytest.approx(np.sqrt(2) * luck)
-    assert found["batch_normalization"] == 0
-    # The training data are all there are; held-out and validation data are draws.
-    of_held_out = 2.2 * np.std(held_out, ddof=1) / np.sqrt(3)
-    assert found["memorization"] == pytest.approx(of_held_out)
-    assert found["data"] == pytest.approx(np.hypot(of_held_out, validation))
-
-
-def test_weights_and_other_data_have_the_luck_of_what_they_are():
-    training, inference = np.array([0.5, 0.9, 0.6]), np.array([0.4, 0.5, 0.6])
     modes = {"training_mode": training, "inference_mode": inference}
-    plain = of_parts(**modes)["timing"]
-    doubled = of_parts(fit_data=2 * training, **modes)
-    assert doubled["timing"] == pytest.approx(2 * plain)
+    luck, of_training = errors.of_luck(training, inference), errors.of_mean(inference)
+    # The mean is of six batches of the validation, of which three are known.
+    validated = errors.of_other_examples(validation, inference, 6)
+    expected = {"timing": errors.of_timing(training, luck), "regularization": luck}
+    expected |= {"validation": validated}
+    expected |= {"memorization_and_data": of_training + validated}
+    assert errors_of_parts(modes, validation) == pytest.approx(expected)
+    # Which examples meet in a batch is no luck, as the batches are those of `fit`.
+    luck = errors.of_luck(training, statistics)
+    expected |= {"timing": errors.of_timing(training, luck), "regularization": luck}
+    held = errors.of_other_examples(held_out, inference, 3)  # a draw, too
+    expected |= {"memorization": of_training + held, "data": held + validated}
+    expected["batch_normalization"] = errors.of_paired_means(statistics, inference)
+    every = modes | {"batch_statistics": statistics, "held_out": held_out}
+    assert errors_of_parts(every, validation) == pytest.approx(expected)
+
+
+def test_weights_and_other_data_have_the_luck_of_what_they_are(random):
+    training, inference = (batches(x, share=0.5) for x in random.random((2, 3)))
+    modes = {"training_mode": training, "inference_mode": inference}
+    doubled = training._replace(values=2 * training.values)
+    luck = errors.of_luck(training, inference)
+    weighted = errors_of_parts(modes | {"fit_data": doubled}, inference)
+    assert weighted["timing"] == pytest.approx(errors.of_timing(doubled, 4 * luck))
     # Paired are the same batches; of others both means' errors add up.
-    paired = 2.2 * np.std(training, ddof=1) / np.sqrt(3)
-    assert doubled["augmentation_and_weights"] == pytest.approx(paired)
-    other = of_parts(fit_data=[*training, 0.7], share=0.0, paired=False, **modes)
-    both = [errors.of_draw(batches(x)) for x in (training, np.append(training, 0.7))]
-    assert other["augmentation_and_weights"] == pytest.approx(np.sqrt(sum(both)))
-    drawn = of_parts(other_draw=True, **modes)["timing"]
-    assert drawn == pytest.approx(np.sqrt(2 * both[0]))  # s²/3 + s²/3
+    paired = errors.of_luck(doubled, training)
+    assert weighted["augmentation_and_weights"] == pytest.approx(paired)
+    apart = errors_of_parts(modes | {"fit_data": doubled}, inference, paired=False)
+    both = errors.of_pass(doubled, 4 * luck) + errors.of_pass(training, luck)
+    assert apart["augmentation_and_weights"] == pytest.approx(both)
+    drawn = errors_of_parts(modes, inference, other_draw=True)
+    of_two = errors.of_timing_of_another_draw(training, 6)
+    assert drawn["timing"] == pytest.approx(of_two)
 
 
 def test_a_few_accuracies_that_are_alike_by_luck_have_no_error():

@@ -8,12 +8,6 @@ from pyimagesearch.lossgap import draw_gap
 from pyimagesearch.lossgap.parts import PARTS
 
 
-@pytest.fixture(autouse=True)
-def no_figures_are_left():
-    yield
-    plt.close("all")
-
-
 def names(axes):
     return [text.get_text() for text in axes.get_legend().texts]
 
@@ -67,11 +61,10 @@ def test_only_what_may_be_chance_is_hatched(error, chance):
     hatched = [bar for bar in axes.patches if bar.get_hatch()]
     ends = [bar.get_bbox().intervaly for bar in hatched]
     np.testing.assert_allclose(ends, [(0, 0.15)] * chance, atol=1e-6)
-    legend = axes.get_legend()
-    title = legend.get_title().get_text()
+    title = axes.get_legend().get_title().get_text()
     assert title.startswith("hatched: may be chance")
     assert title.endswith("of unknown error") == np.isnan(error)
-    assert legend.get_patches()[0].get_hatch() is None
+    assert axes.get_legend().get_patches()[0].get_hatch() is None
 
 
 @pytest.mark.filterwarnings("error")

@@ -63,12 +63,8 @@ def test_images_copied_from_one_set_into_the_other_are_counted():
 
 
 def test_words_and_numbers_need_neither_tensorflow_nor_matplotlib():
-    program = (
-        "import sys, pyimagesearch.lossgap as folder\n"
-        f"print(folder.table({THREE}), folder.in_words({THREE}))\n"
-        "assert not {'keras', 'tensorflow', 'matplotlib'} & set(sys.modules)\n"
-        "assert not hasattr(folder, 'no such name')"
-    )
-    command = [sys.executable, "-c", program]
-    ran = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
-    assert "In epoch 1 the training loss" in ran.stdout
+    program = f"""import sys, pyimagesearch.lossgap as folder
+folder.table({THREE}), folder.in_words({THREE})
+assert not {{'keras', 'tensorflow', 'matplotlib'}} & set(sys.modules)
+assert not hasattr(folder, 'no such name')"""
+    subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=True)

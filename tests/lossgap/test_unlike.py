@@ -41,21 +41,22 @@ def test_what_differs_is_named_with_its_numbers(x, y, words):
 
 
 def test_columns_and_labels_that_are_numbers_are_compared_too():
-    y = np.arange(320) % 2
-    other_units = COLUMNS[320:] * [1, 1, 1000]
-    (line,) = found((COLUMNS[:320], y), (other_units, np.arange(100) % 2))
-    assert line.startswith("x[..., 2]: mean 5") and "e+03 in the validation" in line
-    not_a_number = np.where(np.arange(3) == 0, np.nan, COLUMNS[320:]) + [0, 0, 50]
-    (line,) = found((COLUMNS[:320], y), (not_a_number, np.arange(100) % 2))
-    assert line.startswith("x[..., 2]: mean 5")
-    rare = np.arange(320) % 20 == 0  # oversampled for `fit`
-    assert found((COLUMNS[:320], y), (COLUMNS[:320], rare))[0].startswith("y: mean 0.5")
-    ones = np.ones(100)
-    (line,) = found((COLUMNS[:320], y), (COLUMNS[320:], ones))
-    assert line == "y: mean 0.5 in `fit`, 1 in the validation"
-    numbers = np.arange(320) % 10  # the class in the middle has the same mean
-    (line,) = found((COLUMNS[:320], numbers), (COLUMNS[320:], 5 * ones))
-    assert line == "y: spread 2.87 in `fit`, 0 in the validation"
+    x, y, x_val, n = COLUMNS[:320], np.arange(320) % 2, COLUMNS[320:], np.ones(100)
+    missing = np.where(np.arange(3) == 0, np.nan, x_val)
+    for ours, validation, words in [
+        (y, (x_val * [1, 1, 1000], y[:100]), "x[..., 2]: mean 5"),  # other units
+        (y, (missing + [0, 0, 50], y[:100]), "x[..., 2]: mean 5"),
+        (y, (x, np.arange(320) % 20 == 0), "y: mean 0.5"),  # oversampled for `fit`
+        (y, (x_val, n), "y: mean 0.5 in `fit`, 1 in the validation"),
+        # The class in the middle has the same mean.
+        (
+            np.arange(320) % 10,
+            (x_val, 5 * n),
+            "y: spread 2.87 in `fit`, 0 in the valid",
+        ),
+    ]:
+        (line,) = found((x, ours), validation)
+        assert line.startswith(words)
 
 
 def test_inputs_have_their_names():
@@ -75,9 +76,8 @@ def test_random_splits_are_not_warned_of(n):
         order = random.permutation(420)
         ours, others = order[n : 2 * n], order[:n]
         lognormal = random.lognormal(0, 1.5, (420, 4))
-        tokens = random.zipf(1.5, (420, 50)) * (
-            np.arange(50) < random.integers(2, 50, (420, 1))
-        )
+        lengths = random.integers(2, 50, (420, 1))
+        tokens = random.zipf(1.5, (420, 50)) * (np.arange(50) < lengths)
         rare = (random.random(420) < 0.05).astype(int)
         for data in (x, lognormal, np.minimum(tokens, 5000)):
             for y in (labels, rare, labels.argmax(axis=1), lognormal[:, 0]):

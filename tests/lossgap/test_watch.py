@@ -8,14 +8,15 @@ import numpy as np
 import pandas as pd
 import pytest
 import tensorflow as tf
-from helpers import BATCHES, FEW, TEST, X, Y, data_set, eager, fit, network
+from helpers import BATCHES, FEW, TEST, Kept, X, Y, data_set, eager, fit, network
 from keras import layers
 
 from pyimagesearch.lossgap import LossGap, split_gap
+from pyimagesearch.lossgap.data import untuned
 from pyimagesearch.lossgap.watch import Reservoir, Watch
 
 WEIGHTS = np.linspace(0, 2, 64)
-VALIDATION = data_set(TEST, 50)
+VALIDATION = data_set(TEST, 50)  # Keras 3.5 needs whole executions of two
 
 
 class Images(keras.utils.PyDataset):
@@ -24,21 +25,22 @@ class Images(keras.utils.PyDataset):
         self.arrays = arrays
 
     def __len__(self):
-        return len(self.arrays[0]) // 16
+        return len(self.arrays[0]) // 32
 
     def __getitem__(self, i):
-        return tuple(array[16 * i : 16 * i + 16] for array in self.arrays)
+        return tuple(array[32 * i : 32 * i + 32] for array in self.arrays)
 
 
 def generator():
     while True:
-        yield from (Images(X, Y)[i] for i in range(4))
+        yield from (Images(X, Y)[i] for i in range(2))
 
 
 def shuffled(*arrays):
-    return tf.data.Dataset.from_tensor_slices(arrays).shuffle(64, seed=1).batch(16)
+    return tf.data.Dataset.from_tensor_slices(arrays).shuffle(64, seed=1).batch(32)
 
 
+TWO_EPOCHS = {"steps_per_epoch": 3, "epochs": 2}  # of one iterator
 # What `fit` gets: functions, as some can be read only once.
 KINDS = {
     "arrays": lambda: {"x": X, "y": Y},
@@ -47,8 +49,8 @@ KINDS = {
     "a split": lambda: {"x": X, "y": Y, "validation_split": 0.25},
     "pandas": lambda: {"x": tf.constant(X), "y": pd.DataFrame(Y)},
     "a data set with weights": lambda: {"x": shuffled(X, Y, WEIGHTS)},
-    "endless": lambda: {"x": shuffled(X, Y).repeat(), "steps_per_epoch": 3},
-    "a generator": lambda: {"x": generator(), "steps_per_epoch": 3},
+    "endless": lambda: {"x": shuffled(X, Y).repeat(), **TWO_EPOCHS},
+    "a generator": lambda: {"x": generator(), **TWO_EPOCHS},
     "a PyDataset": lambda: {"x": Images(X, Y)},
     "workers": lambda: {"x": Images(X, Y, workers=2)},
     "steps an execution": lambda: {"x": shuffled(X, Y)},
@@ -61,7 +63,7 @@ def trained(kind, *callbacks, hidden=(), **options):
     model = network(*(make() for make in hidden), rate=0.1 if hidden else 0.0)
     if kind == "steps an execution":
         eager(model, rate=0.0, steps_per_execution=2)
-    options = {**KINDS[kind](), "epochs": 2, "verbose": 0, **options}
+    options = {"verbose": 0, **options, **KINDS[kind]()}
     if kind != "a split":
         options["validation_data"] = VALIDATION
     history = model.fit(callbacks=list(callbacks), **options).history
@@ -75,7 +77,7 @@ def test_all_that_fit_trains_on_is_measured(kind):
     history, _ = trained(kind, LossGap(steps=None))
     np.testing.assert_allclose(split_gap(history)["timing"], 0, atol=2e-5)
     np.testing.assert_allclose(history["timing_error"], 0, atol=1e-6)
-    assert history["measured_share"] == [1, 1]
+    assert set(history["measured_share"]) == {1}
     assert ("fit_data_loss" in history) == ("weights" in kind)
 
 
@@ -83,22 +85,22 @@ def test_all_that_fit_trains_on_is_measured(kind):
 @pytest.mark.parametrize("kind", ["class weights", "endless", "workers"])
 def test_the_training_is_the_same_bit_for_bit(kind):
     hidden = [layers.BatchNormalization, functools.partial(layers.Dropout, 0.5)]
-    expected, expected_weights = trained(kind, hidden=hidden)
-    history, weights = trained(kind, LossGap(steps=2), hidden=hidden)
+    options = {"hidden": hidden, "epochs": 2}
+    expected, expected_weights = trained(kind, **options)
+    history, weights = trained(kind, LossGap(steps=1), **options)
     assert {name: history[name] for name in expected} == expected
     np.testing.assert_equal(weights, expected_weights)
 
 
 def sparse():
     image = keras.Input((784,), sparse=True)
-    return image, image, data_set((tf.sparse.from_dense(X.reshape(64, -1)), Y), 16)
+    return image, image, data_set((tf.sparse.from_dense(X.reshape(64, -1)), Y), 32)
 
 
 def of_other_lengths():
     rows = tf.ragged.constant([row[:n] for n, row in enumerate(X.reshape(64, -1), 99)])
-    batches = data_set((rows, Y), 16).map(
-        lambda x, y: (x.to_tensor()[..., tf.newaxis], y)
-    )
+    batches = data_set((rows, Y), 32)
+    batches = batches.map(lambda x, y: (x.to_tensor()[..., tf.newaxis], y))
     image = keras.Input((None, 1))  # as long as the longest of the batch
     return image, layers.GlobalAveragePooling1D()(image), batches
 
@@ -134,7 +136,7 @@ def test_several_replicas_are_measured_as_fit_has_them_and_not_disturbed():
         keras.utils.set_random_seed(1)
         with strategy.scope():
             model = network(layers.BatchNormalization(), rate=0.0)
-        history = fit(model, shuffled(X, Y), *callbacks, validation_data=VALIDATION)
+        history = fit(model, untuned(BATCHES), *callbacks)
         variables = [x.value.values for x in model.non_trainable_variables]
         return history, [x.numpy() for values in variables for x in values]
 
@@ -157,57 +159,38 @@ def test_a_batch_is_kept_as_likely_as_any_other_and_no_more_than_asked_for():
     np.testing.assert_allclose(counts / 2000, 0.3, atol=0.04)
 
 
-class Kept(keras.callbacks.Callback):
-    """Notes which batches LossGap keeps, of data whose images are numbers."""
-
-    def __init__(self, loss_gap):
-        super().__init__()
-        self.loss_gap, self.batches, self.most = loss_gap, [], 0
-
-    def on_train_batch_end(self, batch, logs=None):
-        places = [x.places for x in self.loss_gap.training.reservoirs.values()]
-        self.most = max(self.most, *map(len, places))
-
-    def on_test_end(self, logs=None):
-        self.loss_gap.training.take(10**6)
-        kept = self.loss_gap.training.kept
-        self.batches.append([int(images.numpy().flat[0]) for images, _ in kept])
-
-
-@pytest.mark.parametrize("steps_per_epoch", [None, 8])
+@pytest.mark.parametrize("steps_per_epoch", [None, 6])
 def test_a_sample_is_of_its_own_epoch_in_its_order_and_then_let_go(steps_per_epoch):
-    numbers = np.arange(32, dtype="float32").reshape(-1, 1, 1, 1) * np.ones((28, 28, 1))
-    batches = data_set((numbers, Y[:32]), 4 if steps_per_epoch is None else 2)
-    if steps_per_epoch:
-        batches = batches.prefetch(4)
+    numbers = np.arange(24, dtype="float32").reshape(-1, 1, 1, 1) * np.ones((28, 28, 1))
+    batches = data_set((numbers, Y[:24]), 4 if steps_per_epoch is None else 2)
     loss_gap = LossGap(steps=3)
     kept = Kept(loss_gap)
     options = {"epochs": 2, "steps_per_epoch": steps_per_epoch}
-    fit(network(rate=0.0), batches, kept, loss_gap, validation_data=FEW, **options)
-    first, second = kept.batches
-    assert kept.most == len(first) == len(second) == 3 and first != second
+    options["validation_data"] = VALIDATION
+    fit(network(rate=0.0), batches.prefetch(4), kept, loss_gap, **options)
+    first, second = [[x[0, 0, 0, 0] for x, _ in epoch] for epoch in kept.epochs]
+    assert len(first) == len(second) == 3 and first != second
     assert first == sorted(first) and second == sorted(second)
     if steps_per_epoch:
-        assert max(first) < 16 <= min(second)
+        assert max(first) < 12 <= min(second)
     assert not loss_gap.training.reservoirs and not loss_gap.training.kept
 
 
 def test_executions_of_more_steps_than_are_kept_or_than_an_epoch_has():
-    model = eager(network(), rate=0.0, steps_per_execution=8)
-    batches = data_set(FEW, 4).repeat()
-    validation = data_set(FEW, 8)  # Keras 3.5 needs a whole execution
-    options = {"steps_per_epoch": 12, "validation_data": validation, "epochs": 2}
-    history = fit(model, batches, LossGap(steps=2), **options)
-    # Keras has whole executions: 16 batches an epoch.
-    assert history["measured_share"] == [2 / 16] * 2
+    model = eager(network(), rate=0.0, steps_per_execution=4)
+    validation = data_set(FEW, 16)  # Keras 3.5 needs a whole execution
+    options = {"steps_per_epoch": 6, "validation_data": validation, "epochs": 2}
+    history = fit(model, BATCHES.repeat(), LossGap(steps=2), **options)
+    # Keras has whole executions: 8 batches an epoch.
+    assert history["measured_share"] == [2 / 8] * 2
 
 
 def test_an_epoch_that_is_stopped_is_measured_as_far_as_it_went():
     class Stop(keras.callbacks.Callback):
         def on_train_batch_end(self, batch, logs=None):
-            self.model.stop_training = batch == 1
+            self.model.stop_training = True
 
-    history = fit(network(rate=0.0), data_set(FEW, 16), LossGap(), Stop())
+    history = fit(network(rate=0.0), BATCHES, LossGap(), Stop())
     np.testing.assert_allclose(split_gap(history)["timing"], 0, atol=2e-5)
     assert history["measured_share"] == [1]
 
@@ -219,7 +202,7 @@ def test_a_fit_that_somebody_has_patched_is_found(monkeypatch):
         return plain_fit(self, *args, **options)
 
     monkeypatch.setattr(keras.Model, "fit", logged_fit)
-    assert split_gap(fit(network(), FEW, LossGap(), validation_data=FEW))
+    assert split_gap(fit(network(), BATCHES, LossGap()))
 
 
 def test_what_keras_has_not_is_named_with_its_version():
@@ -233,11 +216,11 @@ def test_what_keras_has_not_is_named_with_its_version():
 
 def test_memory_is_flat():
     used = []
-    note = keras.callbacks.LambdaCallback(
-        on_epoch_end=lambda epoch, logs: used.append(
-            resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        )
-    )
+
+    def look(epoch, logs):
+        used.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+
+    note = keras.callbacks.LambdaCallback(on_epoch_end=look)
     model = keras.Sequential([keras.Input((100_000,)), layers.Dense(1)])
     model.compile(keras.optimizers.SGD(0.0), "mse")
     batches = data_set((np.ones((32, 100_000), "float32"), np.ones((32, 1))), 16)
