@@ -95,7 +95,6 @@ def test_inputs_without_labels_are_compared_as_inputs():
     output = layers.Dense(28)(layers.Reshape((28, 28))(image))
     model = eager(OwnLoss(image, output), None)
     batches, paler = data_set(X, 32), data_set(X / 9, 32)
-    assert warnings_of(batches, LossGap(), model=model, validation_data=batches) == []
     (line,) = warnings_of(batches, LossGap(), model=model, validation_data=paler)
     assert "(x: mean 0.2" in line and "y:" not in line
 
