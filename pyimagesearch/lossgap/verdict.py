@@ -13,7 +13,7 @@ has not got worse as much. This happens where data are sorted or badly mixed (a 
 helps), or where the learning rate rises within each epoch, or is too large."""
 MOVING_AVERAGES = """Batch normalization makes inference worse: its moving averages cost the training data {:.4f}.
 They lag (more updates, a smaller momentum of BatchNormalization, or computing them anew helps), or are
-of augmented data where these are not (`plain`), or the batches of `fit` are very small, or each of its
+of data that augmentation or dropout has changed, or the batches of `fit` are very small, or each of its
 own kind (sorted data)."""
 TRAINING_TOO = "{} has {}, too, by {:.4f}: a smaller learning rate, for example."
 NOT_HALF_AS_MUCH = """{} has not {} half as much. This happens
