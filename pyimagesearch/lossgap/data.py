@@ -1,6 +1,7 @@
 """Samples of batches to measure, and what LossGap was given, of which one is read."""
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 
@@ -42,10 +43,20 @@ class Sample:
         self.is_weighted = bool(tensors_of(sample_weight))
         specs = tuple(tensors_of(element_spec))
         # Made once: each data set of a Python generator keeps its last batches for ever.
-        kept = tf.data.Dataset.from_generator(lambda: self.kept, output_signature=specs)
+        kept = tf.data.Dataset.from_generator(self.copies, output_signature=specs)
         self.data = self.unweighted = untuned(kept.map(self.in_structure))
         if self.is_weighted:
             self.unweighted = self.data.map(lambda x, y, sample_weight: (x, y))
+
+    def copies(self):
+        """Copies of the batches, as TensorFlow computes in place with what it is given.
+
+        Without them each pass of a model with several replicas would change the next.
+        """
+        for tensors in self.kept:
+            yield tf.nest.map_structure(
+                lambda part: tf.constant(np.copy(part)), tensors, expand_composites=True
+            )
 
     def in_structure(self, *tensors):
         """The batch, `(x, y, sample_weight)` or less, of which these are the tensors."""

@@ -135,7 +135,9 @@ def test_several_replicas_are_measured_as_fit_has_them_and_not_disturbed():
     def trained(*callbacks):
         keras.utils.set_random_seed(1)
         with strategy.scope():
-            model = network(layers.BatchNormalization(), rate=0.0)
+            model = network(layers.BatchNormalization())
+            # Not eagerly: compiled, TensorFlow computes in place with what it is given.
+            model.compile(keras.optimizers.SGD(0.0), "categorical_crossentropy")
         history = fit(model, untuned(BATCHES), *callbacks)
         variables = [x.value.values for x in model.non_trainable_variables]
         return history, [x.numpy() for values in variables for x in values]
@@ -144,8 +146,9 @@ def test_several_replicas_are_measured_as_fit_has_them_and_not_disturbed():
     history, same_averages = trained(LossGap())
     assert {name: history[name] for name in expected} == expected
     np.testing.assert_equal(same_averages, averages)  # of each replica
-    np.testing.assert_allclose(split_gap(history)["timing"], 0, atol=2e-5)
-    assert abs(split_gap(history)["batch_normalization"][0]) > 0.01
+    parts = split_gap(history)
+    assert abs(parts.pop("batch_normalization")[0]) > 0.01
+    np.testing.assert_allclose(list(parts.values()), 0, atol=2e-5)
 
 
 def test_a_batch_is_kept_as_likely_as_any_other_and_no_more_than_asked_for():
