@@ -16,18 +16,17 @@ from .stack import warn
 
 # Keras' own that are functions of a batch; all its others are means over examples.
 OF_A_BATCH = ("concordance", "dice", "pearson", "tversky")
-# So many batches of the larger size are compared, and differ by more than rounding.
+# How many batches of the larger size are compared, and what difference is rounding.
 BATCHES_TO_COMPARE = 4
 RELATIVE_ROUNDING = 1e-4
 
 
-def warn_of_batch_sizes(known, training, validation, modes):
+def warn_of_batch_sizes(known, training, validation, inference_mode):
     """Warn of each metric that is another one in batches of the validation's size.
 
     Its name is added to those that are `known`: each is warned of once, but not always
     in the first epoch, in which many an F1 is 0.
     """
-    inference_mode = modes["inference_mode"]
     names = may_depend_on_batch(inference_mode.inner)
     names = [name for name in names if name not in known]
     sizes = training.batch_size, validation.batch_size

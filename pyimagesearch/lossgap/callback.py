@@ -138,8 +138,10 @@ class LossGap(keras.callbacks.Callback):
         validated.examples = number_of_examples(validated.metrics.get("loss"))
         recorders = self.passes.measure(self.validation)
         measured = Epoch(recorders, validated, self.training.batches, self.given)
-        both = self.training, self.validation
-        warn_of_batch_sizes(self.depend_on_batch, *both, self.passes.modes)
+        inference_mode = self.passes.modes["inference_mode"]
+        warn_of_batch_sizes(
+            self.depend_on_batch, self.training, self.validation, inference_mode
+        )
         self.training.let_go()
         self.validation.let_go()
         for metric in [name for name in logs if measured.has_gap(name, logs)]:

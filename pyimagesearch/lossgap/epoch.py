@@ -10,7 +10,8 @@ from .parts import error_key, key, parts_by_measurement
 class Epoch:
     """The `Recorder` of each pass after an epoch, and that of the validation.
 
-    The latter has no sums. `batches` is how many `fit` has trained on, and `given` what LossGap was given.
+    The latter has no sums. `batches` is how many `fit` has trained on, and `given` what
+    LossGap was given.
     """
 
     def __init__(self, recorders, validation, batches, given):

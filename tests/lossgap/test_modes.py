@@ -215,7 +215,9 @@ def test_the_training_goes_on_as_if_nothing_had_been_measured(make_model, size):
         # Of f1, batches of both sizes are compared.
         model = eager(make_model(), metrics=[f1])
         options = {"validation_data": data_set(FEW, size)}
-        return fit(model, BATCHES.take(1), *callbacks, **options), state_of(model)
+        history = fit(model, BATCHES.take(1), *callbacks, **options)
+        drawn_next = random.random(), np.random.random()
+        return history, [state_of(model), drawn_next]
 
     expected_history, expected = trained()
     history, state = trained(LossGap(held_out=BATCHES))
